@@ -1,0 +1,1 @@
+"""HTTP on the unix socket, no decisions. Open `app.py` first."""

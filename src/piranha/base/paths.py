@@ -1,0 +1,40 @@
+"""Where files live. Each may be moved by an environment variable, so that several directors fit on one machine (the lab)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Every path the product uses outside its own package."""
+
+    config: Path
+    run: Path
+    state: Path
+    etc: Path
+
+    @property
+    def api_socket(self) -> Path:
+        return self.run / "api.sock"
+
+    @property
+    def bpffs(self) -> Path:
+        return self.run / "bpf"
+
+    @property
+    def lvsd_lock(self) -> Path:
+        return self.run / "lvsd.lock"
+
+    @staticmethod
+    def from_environment(environment: dict[str, str] | None = None) -> Paths:
+        """`PIRANHA_CONFIG`, `PIRANHA_RUN_DIR`, `PIRANHA_STATE_DIR` and `PIRANHA_ETC_DIR` override the defaults."""
+        env = os.environ if environment is None else environment
+        return Paths(
+            config=Path(env.get("PIRANHA_CONFIG", "/etc/sysconfig/ha/lvs.cf")),
+            run=Path(env.get("PIRANHA_RUN_DIR", "/run/piranha")),
+            state=Path(env.get("PIRANHA_STATE_DIR", "/var/lib/piranha")),
+            etc=Path(env.get("PIRANHA_ETC_DIR", "/etc/piranha")),
+        )

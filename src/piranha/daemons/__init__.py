@@ -1,0 +1,1 @@
+"""Composition roots: build the objects, hand over, run; nothing imports them."""

@@ -1,0 +1,151 @@
+"""The port: what every data plane does, in IPVS's terms. `ebpf/` and `memory.py` implement it.
+
+A plane holds services, each with destinations in the order they were added, and connections. Operations are small and
+absolute ("this destination has weight 3"), so that applying one twice does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol as TypingProtocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piranha.model.address import IPAddress
+from piranha.model.service import Destination, DestinationKey, Protocol, Service, ServiceKey, ServiceStatus, Timeouts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddService:
+    service: Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditService:
+    """Change an existing service in place; its destinations and connections stay."""
+
+    service: Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteService:
+    """Remove a service with all its destinations; their connections expire on their own."""
+
+    key: ServiceKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddDestination:
+    service: ServiceKey
+    destination: Destination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditDestination:
+    """Change weight or method of an existing destination; its connections stay."""
+
+    service: ServiceKey
+    destination: Destination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteDestination:
+    service: ServiceKey
+    key: DestinationKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTimeouts:
+    timeouts: Timeouts
+
+
+Operation = AddService | EditService | DeleteService | AddDestination | EditDestination | DeleteDestination | SetTimeouts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionFilter:
+    """Which connections to list; None means any. `limit` bounds the rows returned, never the count."""
+
+    protocol: Protocol | None = None
+    client: IPAddress | None = None
+    virtual: IPAddress | None = None
+    virtual_port: int | None = None
+    destination: IPAddress | None = None
+    state: str | None = None
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One connection entry as a person reads it. `expires_s` counts down to its removal."""
+
+    protocol: Protocol
+    client: IPAddress
+    client_port: int
+    virtual: IPAddress
+    virtual_port: int
+    destination: IPAddress
+    destination_port: int
+    state: str
+    expires_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionPage:
+    """`total` matched the filter; `rows` are the first `limit` of them in table order."""
+
+    total: int
+    rows: tuple[Connection, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneStatus:
+    """How a plane itself is doing. `reasons` counts every packet refused or passed on, by reason word."""
+
+    name: str
+    hooks: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    connections: int = 0
+    connection_capacity: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a plane can do, so that the director refuses a service by name instead of failing half-way."""
+
+    schedulers: frozenset[str]
+    persistence: bool = False
+    firewall_marks: bool = False
+
+
+class DataPlane(TypingProtocol):
+    """One switching table. All methods are synchronous and bounded; none may be called from two threads at once."""
+
+    capabilities: Capabilities
+
+    def snapshot(self) -> tuple[ServiceStatus, ...]:
+        """Everything the plane holds now, in the order services were added."""
+        ...
+
+    def apply(self, operations: Sequence[Operation]) -> None:
+        """Carry out `operations` in order. Raises PiranhaError naming the first that failed; those before it stay."""
+        ...
+
+    def timeouts(self) -> Timeouts:
+        """The three timeouts in force, in seconds."""
+        ...
+
+    def connections(self, wanted: ConnectionFilter) -> ConnectionPage: ...
+
+    def connection_counts(self) -> NDArray[np.int64]:
+        """Live connections by protocol and activity, shape (2, 2): rows TCP, UDP; columns active, inactive."""
+        ...
+
+    def status(self) -> PlaneStatus: ...
+
+    def close(self) -> None:
+        """Let go of the plane; what is in the kernel stays and goes on forwarding."""
+        ...

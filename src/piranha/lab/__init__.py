@@ -1,0 +1,1 @@
+"""Virtual networks on one machine (network namespaces); knows only `base`. Open `topology.py` first."""

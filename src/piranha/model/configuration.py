@@ -1,0 +1,135 @@
+"""What an `lvs.cf` says, resolved and typed. Field names are the directives' names; units last where the file has none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from piranha.model.address import IPAddress
+from piranha.model.service import ForwardingMethod, Protocol
+
+
+class ServiceMode(StrEnum):
+    LVS = "lvs"
+    FOS = "fos"
+
+
+class DataPlaneChoice(StrEnum):
+    AUTO = "auto"
+    EBPF = "ebpf"
+    IPVS = "ipvs"
+
+
+class HookChoice(StrEnum):
+    AUTO = "auto"
+    XDP = "xdp"
+    TC = "tc"
+
+
+class ProfileChoice(StrEnum):
+    CALM = "calm"
+    DEFAULT = "default"
+    FAST = "fast"
+
+
+class ReservationConflictAction(StrEnum):
+    NOTHING = "nothing"
+    PREEMPT = "preempt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceAddress:
+    """An address with the device (or alias label, `eth0:1`) that carries it."""
+
+    address: IPAddress
+    device: str
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.device}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealServer:
+    """A `server` block. `port` is already the virtual's port where the file gives none."""
+
+    name: str
+    address: IPAddress | None = None
+    active: bool = False
+    weight: int = 1
+    port: int = 80
+    forward: ForwardingMethod | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualServer:
+    """A `virtual` or `failover` block. Texts keep their escapes; None is "not set"."""
+
+    name: str
+    active: bool = False
+    address: DeviceAddress | None = None
+    vip_nmask: IPAddress | None = None
+    sorry_server: IPAddress | None = None
+    fwmark: int = 0
+    protocol: Protocol = Protocol.TCP
+    port: int = 80
+    scheduler: str = "wlc"
+    persistent_s: float = 0
+    pmask: IPAddress | None = None
+    client_monitor: str | None = None
+    send: str | None = None
+    expect: str | None = None
+    use_regex: bool = False
+    send_program: str | None = None
+    timeout_s: float = 10
+    reentry_s: float = 180
+    load_monitor: str | None = None
+    quiesce_server: bool = False
+    start_cmd: str | None = None
+    stop_cmd: str | None = None
+    interval_s: float | None = None
+    rise: int | None = None
+    fall: int | None = None
+    servers: tuple[RealServer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """A whole file. `virtuals` and `failovers` keep the file's order; names may repeat, as in the original."""
+
+    serial_no: int = 0
+    service: ServiceMode = ServiceMode.LVS
+    primary: IPAddress | None = None
+    primary_private: IPAddress | None = None
+    primary_shared: str | None = None
+    backup: IPAddress | None = None
+    backup_private: IPAddress | None = None
+    backup_shared: str | None = None
+    backup_active: bool = False
+    heartbeat: bool = False
+    heartbeat_port: int = 539
+    keepalive_s: float = 2
+    deadtime_s: float = 5
+    network: ForwardingMethod = ForwardingMethod.MASQUERADE
+    nat_router: DeviceAddress | None = None
+    nat_nmask: IPAddress | None = None
+    active_cmd: str | None = None
+    inactive_cmd: str | None = None
+    monitor_links: int = 0
+    debug_level: str = "NONE"
+    hard_shutdown: bool = True
+    ipvsadm: str = "/sbin/ipvsadm"
+    rsh_command: str = "rsh"
+    syncdaemon: bool = False
+    syncd_iface: str = "eth0"
+    syncd_id: int = 0
+    tcp_timeout_s: float = 0
+    tcpfin_timeout_s: float = 0
+    udp_timeout_s: float = 0
+    reservation_conflict_action: ReservationConflictAction | None = None
+    sync: bool = False
+    dataplane: DataPlaneChoice = DataPlaneChoice.AUTO
+    interfaces: tuple[str, ...] = ()
+    hook: HookChoice = HookChoice.AUTO
+    profile: ProfileChoice = ProfileChoice.DEFAULT
+    virtuals: tuple[VirtualServer, ...] = field(default=())
+    failovers: tuple[VirtualServer, ...] = field(default=())

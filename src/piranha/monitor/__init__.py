@@ -1,0 +1,1 @@
+"""The nanny: probes, verdicts and the bounded engine that runs them. Knows neither `dataplane` nor `cluster`. Open `engine.py` first."""

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Compile `bpf/*.bpf.c` to `src/piranha/dataplane/ebpf/objects/*.bpf.o`, reproducibly, and only when something changed.
+
+The compiler is `$CLANG`, else the newest clang found (14 or later). `llvm-strip` removes DWARF where it is found; BTF stays.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "bpf"
+OBJECTS = ROOT / "src" / "piranha" / "dataplane" / "ebpf" / "objects"
+FLAGS = ["-O2", "-g", "-target", "bpfel", "-mcpu=v3", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
+         "-Wno-sign-compare", "-Wno-compare-distinct-pointer-types", "-fno-stack-protector"]  # fmt: skip
+VERSIONS = ("19", "20", "21", "18", "17", "16", "15", "14")
+
+
+def find(tool: str) -> str | None:
+    for name in [f"{tool}-{version}" for version in VERSIONS] + [tool]:
+        if path := shutil.which(name):
+            return path
+    return None
+
+
+def newest(paths: list[Path]) -> float:
+    return max((path.stat().st_mtime for path in paths), default=0.0)
+
+
+def compile_object(clang: str, strip: str | None, source: Path, target: Path, defines: list[str]) -> None:
+    triplet = f"/usr/include/{platform.machine()}-linux-gnu"
+    include = [f"-I{SOURCE}"] + ([f"-I{triplet}"] if Path(triplet).is_dir() else [])
+    command = [clang, *FLAGS, f"-ffile-prefix-map={ROOT}=.", *include, *defines, "-c", str(source), "-o", str(target)]
+    subprocess.run(command, check=True)
+    if strip:
+        subprocess.run([strip, "-g", str(target)], check=True)
+
+
+def main() -> int:
+    sources = sorted(SOURCE.glob("*.bpf.c"))
+    dependencies = [*SOURCE.rglob("*.h"), *sources, Path(__file__)]
+    OBJECTS.mkdir(parents=True, exist_ok=True)
+    stale = [s for s in sources if newest(dependencies) > newest([OBJECTS / f"{s.stem}.o"]) or not (OBJECTS / f"{s.stem}.o").exists()]
+    if not stale:
+        return 0
+    clang = os.environ.get("CLANG") or find("clang")
+    if clang is None:
+        print("build_bpf: no clang found; install clang (14 or later), or set CLANG", file=sys.stderr)
+        return 1
+    for source in stale:
+        print(f"build_bpf: {source.relative_to(ROOT)}")
+        compile_object(clang, find("llvm-strip"), source, OBJECTS / f"{source.stem}.o", [])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
