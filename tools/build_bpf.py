@@ -28,13 +28,30 @@ def find(tool: str) -> str | None:
     return None
 
 
+def write_scheduler_registry() -> Path:
+    """One dispatch over every `bpf/sched/*.h`, so that a new scheduler touches no other file."""
+    names = sorted(path.stem for path in (SOURCE / "sched").glob("*.h"))
+    lines = ["/* Made by tools/build_bpf.py from the files in sched/. */", '#include "sched.h"']
+    lines += [f'#include "sched/{name}.h"' for name in names]
+    lines += ["static __always_inline __u32 sched_choose(__u32 scheduler, struct sched_input *in)", "{"]
+    lines += ["\tswitch (scheduler) {"]
+    lines += [f"\tcase SCHED_{name}:\n\t\treturn sched_{name}(in);" for name in names]
+    lines += ["\t}", "\treturn NO_DEST;", "}", ""]
+    target = ROOT / "build" / "bpf" / "sched_registry.gen.h"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(lines)
+    if not target.exists() or target.read_text() != text:
+        target.write_text(text)
+    return target
+
+
 def newest(paths: list[Path]) -> float:
-    return max((path.stat().st_mtime for path in paths), default=0.0)
+    return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
 
 
 def compile_object(clang: str, strip: str | None, source: Path, target: Path, defines: list[str]) -> None:
     triplet = f"/usr/include/{platform.machine()}-linux-gnu"
-    include = [f"-I{SOURCE}"] + ([f"-I{triplet}"] if Path(triplet).is_dir() else [])
+    include = [f"-I{SOURCE}", f"-I{ROOT / 'build' / 'bpf'}"] + ([f"-I{triplet}"] if Path(triplet).is_dir() else [])
     command = [clang, *FLAGS, f"-ffile-prefix-map={ROOT}=.", *include, *defines, "-c", str(source), "-o", str(target)]
     subprocess.run(command, check=True)
     if strip:
@@ -43,9 +60,11 @@ def compile_object(clang: str, strip: str | None, source: Path, target: Path, de
 
 def main() -> int:
     sources = sorted(SOURCE.glob("*.bpf.c"))
-    dependencies = [*SOURCE.rglob("*.h"), *sources, Path(__file__)]
+    registry = write_scheduler_registry()
+    dependencies = [registry, *SOURCE.rglob("*.h"), *sources, Path(__file__)]
     OBJECTS.mkdir(parents=True, exist_ok=True)
-    stale = [s for s in sources if newest(dependencies) > newest([OBJECTS / f"{s.stem}.o"]) or not (OBJECTS / f"{s.stem}.o").exists()]
+    inputs = newest(dependencies)
+    stale = [source for source in sources if newest([OBJECTS / f"{source.stem}.o"]) <= inputs]
     if not stale:
         return 0
     clang = os.environ.get("CLANG") or find("clang")

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the kernel programs and user space share. Every struct here has a mirror in
+ * src/piranha/dataplane/ebpf/abi.py, which is checked against this object's BTF before it is loaded.
+ *
+ * Commit rule: user space prepares a record that nobody points to, then publishes it with one aligned
+ * 32 or 64 bit store. Nothing that a packet can reach is changed in place but single words.
+ */
+#ifndef PIRANHA_ABI_H
+#define PIRANHA_ABI_H
+
+#include <linux/types.h>
+
+#define CONN_WAYS 16 /* connection entries that share one line of tags */
+#define REV_WAYS 8   /* reverse index words that share one line */
+#define SLOT_WORDS 16
+
+/* One address type for both families; IPv4 is ::ffff:a.b.c.d. */
+union addr {
+	__u8 b[16];
+	__be32 w[4];
+	__u64 d[2];
+};
+
+/* Tags: 0 is a free way; bit 0 is set in every tag; bit 1 says that the entry is being written. */
+#define TAG_VALID 1u
+#define TAG_WRITING 2u
+
+struct conn_line {
+	__u32 tag[CONN_WAYS];
+};
+
+/* Words of the reverse index (masqueraded connections, found by the server's reply): tag in the high half,
+ * slot of the connection in the low half; 0 is free. */
+struct rev_line {
+	__u64 word[REV_WAYS];
+};
+
+enum method { METHOD_MASQ, METHOD_DIRECT, METHOD_TUNNEL };
+
+#define CONN_METHOD 0x0003  /* enum method, fixed when the connection is made */
+#define CONN_INACTIVE 0x0004 /* counted in the destination's `inactive` */
+#define CONN_REVERSE 0x0008 /* has a word in the reverse index */
+
+/* One connection, one cache line. `life` is one word so that a change of state is one compare-and-exchange. */
+struct conn {
+	union addr caddr;
+	union addr vaddr;
+	__be16 cport;
+	__be16 vport;
+	__u32 life; /* protocol : 8, state : 8, flags : 16, from the low end */
+	__u32 dest; /* index into `dests` */
+	__u32 expires; /* low half of jiffies */
+	__u32 packets;
+	__u32 control; /* slot + 1 of the template that holds this connection */
+	__u32 route; /* index into `client_routes` : 16, second it was confirmed : 16; 0 is none */
+	__u32 created; /* low half of jiffies */
+};
+
+#define LIFE_PROTO(l) ((l) & 0xff)
+#define LIFE_STATE(l) (((l) >> 8) & 0xff)
+#define LIFE_FLAGS(l) ((l) >> 16)
+#define LIFE(p, s, f) ((__u32)(p) | (__u32)(s) << 8 | (__u32)(f) << 16)
+
+enum tcp_state {
+	TCP_S_NONE,
+	TCP_S_ESTABLISHED,
+	TCP_S_SYN_SENT,
+	TCP_S_SYN_RECV,
+	TCP_S_FIN_WAIT,
+	TCP_S_TIME_WAIT,
+	TCP_S_CLOSE,
+	TCP_S_CLOSE_WAIT,
+	TCP_S_LAST_ACK,
+	TCP_S_LISTEN,
+	TCP_S_SYNACK,
+	TCP_S_COUNT,
+};
+#define UDP_S_NORMAL 0
+
+#define DEST_PRESENT 0x01 /* in its service's table; a removed one keeps its record while connections use it */
+#define DEST_OVERLOAD 0x02
+#define DEST_LOCAL 0x04 /* the address is this host's own */
+
+/* A real server as target of one service, one cache line. active and inactive are changed by packets only. */
+struct dest {
+	union addr addr;
+	__be16 port;
+	__u8 method;
+	__u8 flags;
+	__s32 weight;
+	__u32 active;
+	__u32 inactive;
+	__u32 nexthop; /* index into `nexthops`; 0 is "not resolved yet" */
+	__u32 service;
+	__u32 upper;
+	__u32 lower;
+	__u32 serial; /* order of arrival; a scheduler's list is newest first */
+	__u32 reserved[3];
+};
+
+#define NEXTHOP_READY 0x01 /* both MAC addresses are known */
+#define NEXTHOP_XDP 0x02 /* ready, and its device takes frames from XDP */
+
+/* How to reach one real server; written by user space, never changed once published. */
+struct nexthop {
+	__u32 ifindex;
+	__u32 mtu;
+	__u8 dmac[6];
+	__u8 smac[6];
+	__u8 flags;
+	__u8 pad[3];
+	union addr gateway; /* neighbour to ask for: a router or the server itself */
+	union addr source; /* outer source of a tunnel */
+	__u32 reserved[2];
+};
+
+/* How to reach a client; written by the packet path after a look-up in the kernel's routing table. */
+struct client_route {
+	__u32 ifindex; /* 0 is free */
+	__u8 dmac[6];
+	__u8 smac[6];
+	__u32 confirmed; /* low half of jiffies */
+	__u32 mtu;
+	__u32 lock;
+	__u32 flags; /* NEXTHOP_XDP */
+};
+
+struct service_key {
+	union addr addr;
+	__be16 port;
+	__u8 proto;
+	__u8 pad;
+	__u32 pad2;
+};
+
+#define SERVICE_PRESENT 0x01
+
+/*
+ * `table` names the region of `slots` that this service schedules from: first word : 32, length : 32 (high half).
+ * The region's first word is the cursor of rotating schedulers, then come `length` indices into `dests`.
+ */
+struct service {
+	__u64 table;
+	struct service_key key;
+	__u32 scheduler;
+	__u32 flags;
+	__u32 serial;
+	__u32 reserved[3];
+};
+
+struct slot_line {
+	__u32 word[SLOT_WORDS];
+};
+
+struct dest_stats {
+	__u64 conns;
+	__u64 in_packets;
+	__u64 out_packets;
+	__u64 in_bytes;
+	__u64 out_bytes;
+};
+
+#define STATES 16
+#define OWN_MACS 8
+
+#define SETTING_MASQ 0x01 /* at least one destination is masqueraded: look for replies */
+
+struct settings {
+	__u64 key[6]; /* secret multipliers of the flow hash */
+	__u32 conn_lines;
+	__u32 rev_lines;
+	__u32 hz;
+	__u32 flags;
+	__u32 tcp_timeout[STATES]; /* jiffies */
+	__u32 udp_timeout;
+	__u32 route_shift; /* jiffies >> route_shift counts periods of about a second */
+	__u64 mac[OWN_MACS]; /* of devices that run the XDP program, 6 bytes in the low end; 0 ends the list */
+	__u32 xdp_device[OWN_MACS]; /* their indices, in the same order */
+	__u32 icmp_rate; /* ICMP errors a second and CPU */
+	__u32 icmp_burst;
+};
+
+/* Addresses that concern us, two bits each (VIP, real server), by hash: lets other packets leave at once. */
+#define FILTER_BITS 15
+#define FILTER_VIP 1
+#define FILTER_SERVER 2
+struct filter_line {
+	__u64 word[8];
+};
+#define FILTER_LINES ((1 << FILTER_BITS) * 2 / 512)
+
+/* Why a packet was refused, handed on, or answered by us. Names are the words that people read. */
+enum reason {
+	REASON_MALFORMED,
+	REASON_FRAGMENT,
+	REASON_NO_SERVICE,
+	REASON_NO_CONNECTION,
+	REASON_NO_DESTINATION,
+	REASON_TABLE_FULL,
+	REASON_CREATION_RACE,
+	REASON_DESTINATION_REMOVED,
+	REASON_NO_ROUTE,
+	REASON_TOO_BIG,
+	REASON_TTL_EXPIRED,
+	REASON_REWRITE_FAILED,
+	REASON_ICMP_RELAYED,
+	REASON_ICMP_SENT,
+	REASON_ICMP_LIMITED,
+	REASON_XDP_HANDED_ON,
+	REASON_UNSUPPORTED,
+	REASON_COUNT,
+};
+#define REASONS 32
+
+/* Arguments and results of the syscall programs. */
+struct sweep_args {
+	__u32 first_line;
+	__u32 lines;
+	__u32 live;
+	__u32 expired;
+};
+
+struct ticker_args {
+	__u32 period_ms;
+	__u32 lines;
+	__s32 result;
+	__u32 pad;
+};
+
+_Static_assert(sizeof(struct conn_line) == 64, "one cache line");
+_Static_assert(sizeof(struct rev_line) == 64, "one cache line");
+_Static_assert(sizeof(struct conn) == 64, "one cache line");
+_Static_assert(sizeof(struct dest) == 64, "one cache line");
+_Static_assert(sizeof(struct nexthop) == 64, "one cache line");
+_Static_assert(sizeof(struct client_route) == 32, "half a cache line");
+_Static_assert(sizeof(struct service_key) == 24, "no hidden padding");
+_Static_assert(sizeof(struct service) == 56, "no hidden padding");
+
+#endif

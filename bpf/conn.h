@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The connection table: flat and set-associative, in memory-mapped arrays (docs/design/dataplane.md).
+ *
+ * A flow has two candidate lines of CONN_WAYS tags; way w of line l belongs to entry l * CONN_WAYS + w. A look-up
+ * touches one line of tags and one entry. Whoever turns a tag from "valid" into "valid and writing" by
+ * compare-and-exchange owns the entry until it publishes a new tag or frees the way; so entries are counted in and
+ * out exactly once, whichever CPU or sweep does it. Nothing that is alive is ever evicted.
+ *
+ * An expired entry is dead for packets at once, but is only freed GRACE jiffies later, so that a CPU that saw it
+ * alive has long finished with it.
+ *
+ * Functions that are not static are verified once on their own, which keeps the programs within the verifier's limits.
+ */
+#ifndef PIRANHA_CONN_H
+#define PIRANHA_CONN_H
+
+#include "maps.h"
+#include "packet.h"
+#include "tcp_state.h"
+
+#define GRACE 4
+#define NO_SLOT 0xffffffffu
+
+struct flow {
+	__u64 hash;
+	__u32 tag;
+	__u32 line[2];
+};
+
+static __always_inline __u32 now_jiffies(void)
+{
+	return (__u32)bpf_jiffies64();
+}
+
+static __always_inline int conn_expired(const struct conn *c, __u32 now)
+{
+	return (__s32)(c->expires - now) <= 0;
+}
+
+/* Secret multipliers make the hash unpredictable from outside; the last rounds spread it over all bits. */
+static __always_inline __u64 flow_hash(const struct settings *s, const union addr *a, __be16 aport, const union addr *b,
+				       __be16 bport, __u8 proto)
+{
+	__u64 ends = (__u64)aport << 32 | (__u64)bport << 8 | proto;
+	__u64 h = a->d[0] * s->key[0] + a->d[1] * s->key[1] + b->d[0] * s->key[2] + b->d[1] * s->key[3] + ends * s->key[4];
+
+	h ^= h >> 32;
+	h *= s->key[5];
+	return h ^ h >> 29;
+}
+
+static __always_inline void flow_place(struct flow *f, __u64 hash, __u32 lines)
+{
+	__u32 high = hash >> 32;
+
+	f->hash = hash;
+	f->tag = ((__u32)hash & ~3u) | TAG_VALID;
+	f->line[0] = ((__u64)high * lines) >> 32;
+	f->line[1] = ((__u64)(high ^ (f->tag * 0x85ebca6bu)) * lines) >> 32;
+}
+
+static __always_inline void flow_client(struct flow *f, const struct settings *s, const struct packet *p)
+{
+	flow_place(f, flow_hash(s, &p->saddr, p->sport, &p->daddr, p->dport, p->proto), s->conn_lines);
+}
+
+static __always_inline int conn_matches(const struct conn *c, const struct packet *p)
+{
+	return c->caddr.d[1] == p->saddr.d[1] && c->cport == p->sport && c->vport == p->dport &&
+	       c->vaddr.d[1] == p->daddr.d[1] && LIFE_PROTO(c->life) == p->proto && c->caddr.d[0] == p->saddr.d[0] &&
+	       c->vaddr.d[0] == p->daddr.d[0];
+}
+
+/* Tier: established. The entry of a flow in the client's direction, alive or expired; NULL when there is none. */
+static __always_inline struct conn *conn_find(const struct flow *f, const struct packet *p, __u32 *slot)
+{
+#pragma unroll
+	for (int side = 0; side < 2; side++) {
+		__u32 at = f->line[side];
+		struct conn_line *line = bpf_map_lookup_elem(&conn_tags, &at);
+
+		if (!line)
+			return NULL;
+		for (__u32 i = 0; i < CONN_WAYS; i++) {
+			__u32 way = (f->tag / 4 + i) & (CONN_WAYS - 1);
+
+			if (line->tag[way] != f->tag)
+				continue;
+			__u32 index = at * CONN_WAYS + way;
+			struct conn *c = bpf_map_lookup_elem(&conns, &index);
+			if (c && conn_matches(c, p)) {
+				*slot = index;
+				return c;
+			}
+		}
+	}
+	return NULL;
+}
+
+static __always_inline __u32 *conn_tag(__u32 slot)
+{
+	__u32 at = slot / CONN_WAYS;
+	struct conn_line *line = bpf_map_lookup_elem(&conn_tags, &at);
+
+	return line ? &line->tag[slot & (CONN_WAYS - 1)] : NULL;
+}
+
+static __always_inline __be16 conn_dport(const struct conn *c, const struct dest *d)
+{
+	return d->port ? d->port : c->vport;
+}
+
+/* ---- the reverse index: from a server's reply to the connection ---- */
+
+static __always_inline void flow_server(struct flow *f, const struct settings *s, const union addr *server, __be16 sport,
+					const union addr *client, __be16 cport, __u8 proto)
+{
+	flow_place(f, flow_hash(s, server, sport, client, cport, proto), s->rev_lines);
+}
+
+static __always_inline int reverse_insert(const struct flow *f, __u32 slot)
+{
+	__u64 word = (__u64)f->tag << 32 | slot;
+
+#pragma unroll
+	for (int side = 0; side < 2; side++) {
+		__u32 at = f->line[side];
+		struct rev_line *line = bpf_map_lookup_elem(&rev_tags, &at);
+
+		if (!line)
+			return -1;
+		for (__u32 way = 0; way < REV_WAYS; way++)
+			if (!line->word[way] && !__sync_val_compare_and_swap(&line->word[way], 0, word))
+				return 0;
+	}
+	return -1;
+}
+
+static __always_inline void reverse_remove(const struct flow *f, __u32 slot)
+{
+	__u64 word = (__u64)f->tag << 32 | slot;
+
+#pragma unroll
+	for (int side = 0; side < 2; side++) {
+		__u32 at = f->line[side];
+		struct rev_line *line = bpf_map_lookup_elem(&rev_tags, &at);
+
+		if (!line)
+			return;
+		for (__u32 way = 0; way < REV_WAYS; way++)
+			if (line->word[way] == word) {
+				__sync_val_compare_and_swap(&line->word[way], word, 0);
+				return;
+			}
+	}
+}
+
+/* Tier: established. The connection that a server's packet `p` answers. */
+static __always_inline struct conn *conn_find_reply(const struct settings *s, const struct packet *p, __u32 *slot)
+{
+	struct flow f;
+
+	flow_server(&f, s, &p->saddr, p->sport, &p->daddr, p->dport, p->proto);
+#pragma unroll
+	for (int side = 0; side < 2; side++) {
+		__u32 at = f.line[side];
+		struct rev_line *line = bpf_map_lookup_elem(&rev_tags, &at);
+
+		if (!line)
+			return NULL;
+		for (__u32 way = 0; way < REV_WAYS; way++) {
+			__u64 word = line->word[way];
+
+			if ((__u32)(word >> 32) != f.tag)
+				continue;
+			__u32 index = (__u32)word;
+			struct conn *c = bpf_map_lookup_elem(&conns, &index);
+			if (!c)
+				continue;
+			struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
+			__u32 *tag = conn_tag(index);
+			if (d && tag && (*tag & (TAG_VALID | TAG_WRITING)) == TAG_VALID && c->cport == p->dport &&
+			    conn_dport(c, d) == p->sport && LIFE_PROTO(c->life) == p->proto &&
+			    addr_equal(&c->caddr, &p->daddr) && addr_equal(&d->addr, &p->saddr)) {
+				*slot = index;
+				return c;
+			}
+		}
+	}
+	return NULL;
+}
+
+/* ---- counting, state, time ---- */
+
+static __always_inline void dest_add(struct dest *d, __u32 life, __s32 n)
+{
+	__sync_fetch_and_add(LIFE_FLAGS(life) & CONN_INACTIVE ? &d->inactive : &d->active, n);
+}
+
+/* Tier: established. Advance the state by one packet, keep the destination's counts, restart the time-out. */
+static __always_inline void conn_touch(const struct settings *s, struct conn *c, struct dest *d, const struct packet *p,
+				       enum tcp_view view, __u32 now)
+{
+	__u32 timeout = s->udp_timeout;
+
+	if (p->proto == IPPROTO_TCP) {
+		__u32 life = c->life;
+		__u8 state = tcp_state_next(LIFE_STATE(life), p->tcp_flags, view);
+		__u32 flags = LIFE_FLAGS(life) & ~CONN_INACTIVE;
+
+		if (!tcp_state_active(state))
+			flags |= CONN_INACTIVE;
+		__u32 next = LIFE(IPPROTO_TCP, state, flags);
+		/* The loser of a race between two directions changes nothing: the other packet was as good. */
+		if (next != life && __sync_val_compare_and_swap(&c->life, life, next) == life &&
+		    (LIFE_FLAGS(life) ^ flags) & CONN_INACTIVE) {
+			dest_add(d, life, -1);
+			dest_add(d, next, 1);
+		}
+		timeout = s->tcp_timeout[state & (STATES - 1)];
+	}
+	__u32 expires = now + timeout;
+	if (c->expires != expires)
+		c->expires = expires;
+	c->packets++;
+}
+
+/* ---- birth and death ---- */
+
+/* The caller owns the entry (its tag says "writing"). Leaves the way free. */
+static __always_inline void conn_bury(const struct settings *s, struct conn *c, __u32 slot, __u32 *tag)
+{
+	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
+	__u32 life = c->life;
+
+	if (d) {
+		if (LIFE_FLAGS(life) & CONN_REVERSE) {
+			struct flow f;
+
+			flow_server(&f, s, &d->addr, conn_dport(c, d), &c->caddr, c->cport, LIFE_PROTO(life));
+			reverse_remove(&f, slot);
+		}
+		dest_add(d, life, -1);
+	}
+	__sync_lock_test_and_set(tag, 0);
+}
+
+/* Tier: new connection, and the sweep. Remove the entry if it is (still) expired for `grace` jiffies. 1 when removed. */
+__noinline int conn_expire(__u32 slot, __u32 expected, __u32 grace)
+{
+	struct settings *s = settings_get();
+	struct conn *c = bpf_map_lookup_elem(&conns, &slot);
+	__u32 *tag = conn_tag(slot);
+
+	if (!s || !c || !tag || !(expected & TAG_VALID) || expected & TAG_WRITING)
+		return 0;
+	if (__sync_val_compare_and_swap(tag, expected, expected | TAG_WRITING) != expected)
+		return 0;
+	if (grace && !conn_expired(c, now_jiffies() - grace)) {
+		__sync_lock_test_and_set(tag, expected);
+		return 0;
+	}
+	conn_bury(s, c, slot, tag);
+	return 1;
+}
+
+/* Take a free way in one of the flow's lines; the tag then says "writing". NO_SLOT when both lines are full. */
+static __always_inline __u32 conn_claim(const struct flow *f)
+{
+#pragma unroll
+	for (int side = 0; side < 2; side++) {
+		__u32 at = f->line[side];
+		struct conn_line *line = bpf_map_lookup_elem(&conn_tags, &at);
+
+		if (!line)
+			return NO_SLOT;
+		for (__u32 i = 0; i < CONN_WAYS; i++) {
+			__u32 way = (f->tag / 4 + i) & (CONN_WAYS - 1);
+
+			if (!line->tag[way] && !__sync_val_compare_and_swap(&line->tag[way], 0, f->tag | TAG_WRITING))
+				return at * CONN_WAYS + way;
+		}
+	}
+	return NO_SLOT;
+}
+
+/* Both lines are full: free what has expired in them. Tier: slow. */
+__noinline int conn_make_room(__u32 at)
+{
+	struct conn_line *line = bpf_map_lookup_elem(&conn_tags, &at);
+	int freed = 0;
+
+	if (!line)
+		return 0;
+	for (__u32 way = 0; way < CONN_WAYS; way++) {
+		__u32 slot = at * CONN_WAYS + way;
+		struct conn *c = bpf_map_lookup_elem(&conns, &slot);
+
+		if (c && conn_expired(c, now_jiffies() - GRACE))
+			freed += conn_expire(slot, line->tag[way], GRACE);
+	}
+	return freed;
+}
+
+/* Is there another entry with this tag, finished or not? Two CPUs that make the same connection both see it. */
+static __always_inline int conn_rival(const struct flow *f, __u32 slot)
+{
+#pragma unroll
+	for (int side = 0; side < 2; side++) {
+		__u32 at = f->line[side];
+		struct conn_line *line = bpf_map_lookup_elem(&conn_tags, &at);
+
+		if (!line)
+			return 0;
+		for (__u32 way = 0; way < CONN_WAYS; way++)
+			if ((line->tag[way] & ~TAG_WRITING) == f->tag && at * CONN_WAYS + way != slot)
+				return 1;
+		if (f->line[0] == f->line[1])
+			break;
+	}
+	return 0;
+}
+
+/*
+ * Tier: new connection. Make the entry of `p`'s flow towards destination `dest_index`.
+ * Returns a negative reason when it cannot be made: the packet is then to be dropped and counted.
+ */
+static __always_inline int conn_create(const struct settings *s, const struct flow *f, const struct packet *p,
+				       __u32 dest_index, struct dest *d, __u32 now, __u32 *slot, struct conn **out)
+{
+	__u32 index = conn_claim(f);
+
+	if (index == NO_SLOT && conn_make_room(f->line[0]) + conn_make_room(f->line[1]) > 0)
+		index = conn_claim(f);
+	if (index == NO_SLOT)
+		return -REASON_TABLE_FULL;
+	struct conn *c = bpf_map_lookup_elem(&conns, &index);
+	__u32 *tag = conn_tag(index);
+	if (!c || !tag)
+		return -REASON_TABLE_FULL;
+	if (conn_rival(f, index)) {
+		__sync_lock_test_and_set(tag, 0);
+		return -REASON_CREATION_RACE;
+	}
+	__u32 flags = CONN_INACTIVE | (d->method & CONN_METHOD);
+	if (d->method == METHOD_MASQ)
+		flags |= CONN_REVERSE;
+	c->caddr = p->saddr;
+	c->vaddr = p->daddr;
+	c->cport = p->sport;
+	c->vport = p->dport;
+	c->life = LIFE(p->proto, 0, flags);
+	c->dest = dest_index;
+	c->expires = now + s->hz * 3;
+	c->packets = 0;
+	c->control = 0;
+	c->route = 0;
+	c->created = now;
+	if (flags & CONN_REVERSE) {
+		struct flow r;
+
+		flow_server(&r, s, &d->addr, conn_dport(c, d), &c->caddr, c->cport, p->proto);
+		if (reverse_insert(&r, index)) {
+			__sync_lock_test_and_set(tag, 0);
+			return -REASON_TABLE_FULL;
+		}
+	}
+	dest_add(d, c->life, 1);
+	__sync_lock_test_and_set(tag, f->tag);
+	*slot = index;
+	*out = c;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The address filter: eight kilobytes that tell whether an address can be a VIP or a real server. Tier: established. */
+#ifndef PIRANHA_FILTER_H
+#define PIRANHA_FILTER_H
+
+#include "maps.h"
+
+/* User space computes the same (abi.py: filter_position). False positives cost a look-up, never a wrong answer. */
+static __always_inline __u32 filter_look(const union addr *a, __u32 bits)
+{
+	__u64 h = (a->d[0] ^ a->d[1]) * 0x9e3779b97f4a7c15ull;
+	__u32 position = (__u32)(h >> (64 - FILTER_BITS)) * 2;
+	__u32 line = position / 512;
+	struct filter_line *f = bpf_map_lookup_elem(&filter, &line);
+
+	if (!f)
+		return 0;
+	return (f->word[(position / 64) & 7] >> (position & 63)) & bits;
+}
+
+#endif

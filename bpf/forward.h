@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From a decision to the wire: masquerading, direct routing, tunnelling, local node. Tier: established. */
+#ifndef PIRANHA_FORWARD_H
+#define PIRANHA_FORWARD_H
+
+#include <linux/pkt_cls.h>
+
+#include "conn.h"
+#include "icmp.h"
+#include "maps.h"
+#include "packet.h"
+#include "rewrite.h"
+#include "route.h"
+
+/* Verdicts that both hooks have. */
+static __always_inline int verdict_pass(const int hook)
+{
+	return hook == HOOK_XDP ? XDP_PASS : TC_ACT_OK;
+}
+
+static __always_inline int verdict_drop(const int hook, __u32 reason)
+{
+	reason_count(reason);
+	return hook == HOOK_XDP ? XDP_DROP : TC_ACT_SHOT;
+}
+
+/* XDP leaves the packet as it is; the TC program, which sees it next, does what XDP cannot. */
+static __always_inline int verdict_hand_on(void)
+{
+	reason_count(REASON_XDP_HANDED_ON);
+	return XDP_PASS;
+}
+
+static __always_inline void stats_in(__u32 dest, __u32 bytes)
+{
+	struct dest_stats *d = bpf_map_lookup_elem(&dest_stats, &dest);
+
+	if (d) {
+		d->in_packets++;
+		d->in_bytes += bytes;
+	}
+}
+
+static __always_inline void stats_out(__u32 dest, __u32 bytes)
+{
+	struct dest_stats *d = bpf_map_lookup_elem(&dest_stats, &dest);
+
+	if (d) {
+		d->out_packets++;
+		d->out_bytes += bytes;
+	}
+}
+
+static __always_inline int transmit_neighbour(__u32 ifindex, const union addr *gateway)
+{
+	struct bpf_redir_neigh n = {};
+
+	if (addr_is_v4(gateway)) {
+		n.nh_family = AF_INET;
+		n.ipv4_nh = gateway->w[3];
+	} else {
+		n.nh_family = AF_INET6;
+		__builtin_memcpy(n.ipv6_nh, gateway, 16);
+	}
+	return bpf_redirect_neigh(ifindex, &n, sizeof(n), 0);
+}
+
+static __always_inline int transmit_frame(void *ctx, const int hook, __u32 ifindex, const __u8 *dmac, const __u8 *smac)
+{
+	void *data = packet_data(ctx, hook), *end = packet_end(ctx, hook);
+	struct ethhdr *eth = data;
+
+	if ((void *)(eth + 1) > end)
+		return verdict_drop(hook, REASON_REWRITE_FAILED);
+	__builtin_memcpy(eth->h_dest, dmac, 6);
+	__builtin_memcpy(eth->h_source, smac, 6);
+	return bpf_redirect(ifindex, 0);
+}
+
+/* Does the packet fit? A super-packet is cut later, by whoever knows how. */
+static __always_inline int too_big(void *ctx, const int hook, const struct packet *p, __u32 overhead, __u32 mtu)
+{
+	if (!mtu || p->length + overhead <= mtu)
+		return 0;
+	return hook == HOOK_XDP || !((struct __sk_buff *)ctx)->gso_size;
+}
+
+static __always_inline int refuse_too_big(void *ctx, struct packet *p, __u32 mtu)
+{
+	reason_count(REASON_TOO_BIG);
+	return p->df ? icmp_send(ctx, p, ICMP_ERR_TOO_BIG, mtu) : TC_ACT_SHOT;
+}
+
+static __always_inline int refuse_expired(void *ctx, struct packet *p)
+{
+	reason_count(REASON_TTL_EXPIRED);
+	return icmp_send(ctx, p, ICMP_ERR_TTL, 0);
+}
+
+/* Towards destination `d`, whose next hop TC resolves itself when user space has not done so yet. */
+static __always_inline int transmit_to_server(void *ctx, const int hook, const struct packet *p, const struct dest *d,
+					      const struct nexthop *nh)
+{
+	if (hook == HOOK_XDP)
+		return nh ? transmit_frame(ctx, hook, nh->ifindex, nh->dmac, nh->smac) : XDP_DROP;
+	if (nh)
+		return transmit_neighbour(nh->ifindex, &nh->gateway);
+	struct route r;
+
+	if (route_lookup(ctx, &r, &p->saddr, &d->addr, ((struct __sk_buff *)ctx)->ifindex) < 0)
+		return verdict_drop(hook, REASON_NO_ROUTE);
+	return transmit_neighbour(r.ifindex, &r.gateway);
+}
+
+/* A client's packet of connection `c` to its destination `d`. */
+static __always_inline int forward_to_server(void *ctx, const int hook, const struct settings *s, struct packet *p,
+					     struct conn *c, struct dest *d, __u32 now)
+{
+	__u32 method = LIFE_FLAGS(c->life) & CONN_METHOD;
+	__u32 dest = c->dest, hop = d->nexthop, local = d->flags & DEST_LOCAL;
+	enum tcp_view view = method == METHOD_MASQ ? VIEW_CLIENT : VIEW_ONE_WAY;
+	__u32 overhead = method == METHOD_TUNNEL ? tunnel_overhead(&d->addr) : 0;
+	struct nexthop *nh = hop ? bpf_map_lookup_elem(&nexthops, &hop) : NULL;
+
+	if (hook == HOOK_XDP && (local || !nh || !(nh->flags & NEXTHOP_XDP) || p->ttl <= 1 ||
+				 too_big(ctx, hook, p, overhead, nh->mtu)))
+		return verdict_hand_on();
+	if (!local) {
+		if (hook == HOOK_TC && p->ttl <= 1)
+			return refuse_expired(ctx, p);
+		if (hook == HOOK_TC && nh && too_big(ctx, hook, p, overhead, nh->mtu))
+			return refuse_too_big(ctx, p, nh->mtu - overhead);
+		if (method == METHOD_TUNNEL && !nh)
+			return verdict_drop(hook, REASON_NO_ROUTE);
+	}
+	conn_touch(s, c, d, p, view, now);
+	stats_in(dest, p->length);
+	if (local && method != METHOD_MASQ)
+		return verdict_pass(hook);
+	if (!local && hop_limit_decrement(ctx, hook, p))
+		return verdict_drop(hook, REASON_REWRITE_FAILED);
+	if (method == METHOD_MASQ) {
+		if (rewrite(ctx, hook, p, SIDE_DESTINATION, &d->addr, conn_dport(c, d)))
+			return verdict_drop(hook, REASON_REWRITE_FAILED);
+		if (local)
+			return verdict_pass(hook);
+	} else if (method == METHOD_TUNNEL && nh) {
+		if (tunnel_wrap(ctx, hook, p, &nh->source, &d->addr))
+			return verdict_drop(hook, REASON_REWRITE_FAILED);
+	}
+	return transmit_to_server(ctx, hook, p, d, nh);
+}
+
+/* A server's packet of connection `c` back to the client. */
+static __always_inline int forward_to_client(void *ctx, const int hook, const struct settings *s, struct packet *p,
+					     struct conn *c, struct dest *d, __u32 now)
+{
+	struct route r;
+	int found = route_to_client(ctx, s, c, &r, packet_ifindex(ctx, hook), now);
+	__u32 dest = c->dest;
+
+	if (hook == HOOK_XDP &&
+	    (found || !(r.flags & NEXTHOP_XDP) || p->ttl <= 1 || too_big(ctx, hook, p, 0, r.mtu)))
+		return verdict_hand_on();
+	if (found < 0)
+		return verdict_drop(hook, REASON_NO_ROUTE);
+	if (hook == HOOK_TC) {
+		if (p->ttl <= 1)
+			return refuse_expired(ctx, p);
+		if (too_big(ctx, hook, p, 0, r.mtu))
+			return refuse_too_big(ctx, p, r.mtu);
+	}
+	conn_touch(s, c, d, p, VIEW_SERVER, now);
+	stats_out(dest, p->length);
+	if (hop_limit_decrement(ctx, hook, p) || rewrite(ctx, hook, p, SIDE_SOURCE, &c->vaddr, c->vport))
+		return verdict_drop(hook, REASON_REWRITE_FAILED);
+	if (found)
+		return transmit_neighbour(r.ifindex, &r.gateway);
+	return transmit_frame(ctx, hook, r.ifindex, r.dmac, r.smac);
+}
+
+#endif

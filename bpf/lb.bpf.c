@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The data plane: one source, compiled for two hooks. XDP is the fast path, TC the complete one; they share every map.
+ * docs/architecture.md, "the path of a packet".
+ */
+#include "conn.h"
+#include "filter.h"
+#include "forward.h"
+#include "icmp.h"
+#include "maps.h"
+#include "packet.h"
+#include "route.h"
+#include "sched_registry.gen.h"
+#include "sweep.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* What the helpers below say when the packet is none of theirs; no hook has this verdict. */
+#define NO_MATCH -1
+
+/* A packet of a promiscuous device may be another host's: only frames to our own address are ours. */
+static __always_inline int addressed_to_us(void *ctx, const int hook, const struct settings *s)
+{
+	if (hook == HOOK_TC)
+		return ((struct __sk_buff *)ctx)->pkt_type == 0 /* PACKET_HOST */;
+	void *data = packet_data(ctx, hook), *end = packet_end(ctx, hook);
+
+	if (data + 8 > end)
+		return 0;
+	__u64 mac = *(__u64 *)data & bpf_cpu_to_be64(0xffffffffffff0000ull);
+
+	for (int i = 0; i < OWN_MACS && s->mac[i]; i++)
+		if (s->mac[i] == mac)
+			return 1;
+	return 0;
+}
+
+static __always_inline struct service *service_find(const struct packet *p)
+{
+	struct service_key key = { .addr = p->daddr, .port = p->dport, .proto = p->proto };
+	__u32 *id = bpf_map_lookup_elem(&service_ids, &key);
+
+	return id ? bpf_map_lookup_elem(&services, id) : NULL;
+}
+
+/*
+ * Tier: new connection. Choose a destination for `p` and make its connection. 0, or a negative reason:
+ * -REASON_NO_SERVICE and -REASON_NO_CONNECTION leave the packet to the local stack.
+ */
+__noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
+{
+	struct settings *s = settings_get();
+	struct service *service;
+	struct conn *c;
+
+	if (!p || !f || !slot || !s)
+		return -REASON_NO_SERVICE;
+	service = service_find(p);
+	if (!service || !(service->flags & SERVICE_PRESENT))
+		return -REASON_NO_SERVICE;
+	if (p->proto == IPPROTO_TCP) {
+		if ((p->tcp_flags & (TCP_SYN | TCP_RST)) != TCP_SYN)
+			return -REASON_NO_CONNECTION;
+		if (p->sport == bpf_htons(20)) /* active FTP data of a client is never scheduled */
+			return -REASON_NO_CONNECTION;
+	}
+	__u64 table = service->table;
+	struct sched_input in = {
+		.cursor = (__u32)table,
+		.first = (__u32)table + 1,
+		.length = table >> 32,
+		.packet = p,
+	};
+	__u32 chosen = sched_choose(service->scheduler, &in);
+	struct dest *d = bpf_map_lookup_elem(&dests, &chosen);
+	if (chosen == NO_DEST || !d)
+		return -REASON_NO_DESTINATION;
+	int made = conn_create(s, f, p, chosen, d, now_jiffies(), slot, &c);
+	if (made)
+		return made;
+	struct dest_stats *stats = bpf_map_lookup_elem(&dest_stats, &chosen);
+	if (stats)
+		stats->conns++;
+	return 0;
+}
+
+static __always_inline int refuse_new(void *ctx, const int hook, struct packet *p, int reason)
+{
+	if (reason == -REASON_NO_SERVICE)
+		return NO_MATCH;
+	if (reason == -REASON_NO_CONNECTION) {
+		reason_count(REASON_NO_CONNECTION);
+		return verdict_pass(hook);
+	}
+	if (reason == -REASON_NO_DESTINATION) {
+		if (hook == HOOK_XDP)
+			return verdict_hand_on();
+		reason_count(REASON_NO_DESTINATION);
+		return icmp_send(ctx, p, ICMP_ERR_PORT, 0);
+	}
+	return verdict_drop(hook, -reason);
+}
+
+/* A packet to a VIP. */
+static __always_inline int from_client(void *ctx, const int hook, const struct settings *s, struct packet *p)
+{
+	__u32 now = now_jiffies(), slot = NO_SLOT;
+	struct flow f;
+
+	flow_client(&f, s, p);
+	struct conn *c = conn_find(&f, p, &slot);
+
+	if (c) {
+		__u32 state = LIFE_STATE(c->life);
+		/* Port reuse (conn_reuse_mode 1): a SYN on a finished connection begins a new one. */
+		int again = p->proto == IPPROTO_TCP && p->tcp_flags & TCP_SYN &&
+			    (state == TCP_S_TIME_WAIT || state == TCP_S_CLOSE);
+
+		if (again || conn_expired(c, now)) {
+			conn_expire(slot, f.tag, 0);
+			c = NULL;
+		}
+	}
+	if (!c) {
+		int made = connection_new(p, &f, &slot);
+
+		if (made)
+			return refuse_new(ctx, hook, p, made);
+		c = bpf_map_lookup_elem(&conns, &slot);
+		if (!c)
+			return verdict_drop(hook, REASON_TABLE_FULL);
+	}
+	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
+
+	if (!d || !(d->flags & DEST_PRESENT))
+		return verdict_drop(hook, REASON_DESTINATION_REMOVED);
+	return forward_to_server(ctx, hook, s, p, c, d, now);
+}
+
+/* A packet of a real server. */
+static __always_inline int from_server(void *ctx, const int hook, const struct settings *s, struct packet *p)
+{
+	__u32 now = now_jiffies(), slot;
+	struct conn *c = conn_find_reply(s, p, &slot);
+
+	if (!c || conn_expired(c, now))
+		return NO_MATCH;
+	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
+
+	if (!d)
+		return NO_MATCH;
+	return forward_to_client(ctx, hook, s, p, c, d, now);
+}
+
+/* An ICMP error about a connection of ours, from the client's side (to the VIP) or the server's (to the client). */
+__noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
+{
+	struct settings *s = settings_get();
+	struct icmp_quoted q = {};
+	struct conn *c;
+	struct flow f;
+	__u32 slot;
+
+	if (!s || !p || !icmp_is_error(skb, p) || icmp_read_quote(skb, p, &q))
+		return TC_ACT_OK;
+	__u32 now = now_jiffies();
+	flow_client(&f, s, &q.flow);
+	c = conn_find(&f, &q.flow, &slot);
+	if (c && !conn_expired(c, now)) {
+		struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
+		__u32 method = LIFE_FLAGS(c->life) & CONN_METHOD;
+
+		if (!d || !(d->flags & DEST_PRESENT))
+			return verdict_drop(HOOK_TC, REASON_DESTINATION_REMOVED);
+		__u32 hop = d->nexthop;
+		struct nexthop *nh = hop ? bpf_map_lookup_elem(&nexthops, &hop) : NULL;
+		if (method == METHOD_MASQ && icmp_translate(skb, p, &q, SIDE_SOURCE, &d->addr, conn_dport(c, d),
+							    SIDE_DESTINATION, &d->addr))
+			return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
+		if (method == METHOD_TUNNEL && !(d->flags & DEST_LOCAL)) {
+			if (!nh)
+				return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
+			if (tunnel_wrap(skb, HOOK_TC, p, &nh->source, &d->addr))
+				return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
+		}
+		reason_count(REASON_ICMP_RELAYED);
+		return d->flags & DEST_LOCAL ? TC_ACT_OK : transmit_to_server(skb, HOOK_TC, p, d, nh);
+	}
+	if (!(s->flags & SETTING_MASQ))
+		return TC_ACT_OK;
+	c = conn_find_reply(s, &q.flow, &slot);
+	if (!c || conn_expired(c, now))
+		return TC_ACT_OK;
+	struct route r;
+	int found = route_to_client(skb, s, c, &r, skb->ifindex, now);
+
+	if (found < 0)
+		return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
+	if (icmp_translate(skb, p, &q, SIDE_DESTINATION, &c->vaddr, c->vport, SIDE_SOURCE, &c->vaddr))
+		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
+	reason_count(REASON_ICMP_RELAYED);
+	if (found)
+		return transmit_neighbour(r.ifindex, &r.gateway);
+	return transmit_frame(skb, HOOK_TC, r.ifindex, r.dmac, r.smac);
+}
+
+static __always_inline int balance(void *ctx, const int hook, const struct settings *s, struct packet *p, int parsed)
+{
+	if (parsed == NOT_OURS)
+		return verdict_pass(hook);
+	if (parsed == MALFORMED) {
+		reason_count(REASON_MALFORMED);
+		return verdict_pass(hook);
+	}
+	if (parsed == PARSED_ICMP) /* XDP hands all of it on, TC has looked before */
+		return verdict_pass(hook);
+	__u32 to_vip = filter_look(&p->daddr, FILTER_VIP);
+	__u32 from_rs = s->flags & SETTING_MASQ ? filter_look(&p->saddr, FILTER_SERVER) : 0;
+
+	if (!to_vip && !from_rs)
+		return verdict_pass(hook);
+	if (!addressed_to_us(ctx, hook, s))
+		return verdict_pass(hook);
+	if (parsed == TRUNCATED)
+		return hook == HOOK_XDP ? verdict_hand_on() : verdict_pass(hook);
+	if (parsed == FRAGMENT) {
+		reason_count(REASON_FRAGMENT);
+		return verdict_pass(hook);
+	}
+	if (to_vip) {
+		int verdict = from_client(ctx, hook, s, p);
+
+		if (verdict != NO_MATCH)
+			return verdict;
+		if (!from_rs)
+			reason_count(REASON_NO_SERVICE);
+	}
+	if (from_rs) {
+		int verdict = from_server(ctx, hook, s, p);
+
+		if (verdict != NO_MATCH)
+			return verdict;
+	}
+	return verdict_pass(hook);
+}
+
+SEC("xdp")
+int lb_xdp(struct xdp_md *ctx)
+{
+	void *data = packet_data(ctx, HOOK_XDP), *end = packet_end(ctx, HOOK_XDP);
+	struct settings *s = settings_get();
+	struct packet p;
+
+	if (!s || !s->conn_lines)
+		return XDP_PASS;
+	int parsed = packet_parse(&p, data, end, end - data);
+
+	return balance(ctx, HOOK_XDP, s, &p, parsed);
+}
+
+#define LINEAR_V4 (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr))
+#define LINEAR_ALL 256
+
+/* Parse, and when the headers are not at hand, fetch them and parse again. */
+static __always_inline int parse_skb(struct __sk_buff *skb, struct packet *p)
+{
+	int parsed = TRUNCATED;
+
+	for (int i = 0; i < 2 && parsed == TRUNCATED; i++) {
+		void *data = packet_data(skb, HOOK_TC), *end = packet_end(skb, HOOK_TC);
+
+		if (i || (data + LINEAR_V4 > end && skb->len >= LINEAR_V4)) {
+			__u32 want = skb->len < LINEAR_ALL ? skb->len : LINEAR_ALL;
+
+			if (bpf_skb_pull_data(skb, want))
+				return MALFORMED;
+			data = packet_data(skb, HOOK_TC);
+			end = packet_end(skb, HOOK_TC);
+		}
+		parsed = packet_parse(p, data, end, skb->len);
+	}
+	return parsed == TRUNCATED ? MALFORMED : parsed;
+}
+
+/* A frame of its own: the stack of the TC program is shared with the ICMP code, and one call costs it nothing. */
+__noinline int balance_skb(struct __sk_buff *skb, struct packet *p, int parsed)
+{
+	struct settings *s = settings_get();
+
+	if (!s || !p)
+		return TC_ACT_OK;
+	return balance(skb, HOOK_TC, s, p, parsed);
+}
+
+SEC("tc")
+int lb_tc(struct __sk_buff *skb)
+{
+	struct settings *s = settings_get();
+	struct packet p;
+
+	/* A tagged frame belongs to the VLAN's own device, where it comes again without the tag. */
+	if (!s || !s->conn_lines || skb->vlan_present)
+		return TC_ACT_OK;
+	int parsed = parse_skb(skb, &p);
+
+	return parsed == PARSED_ICMP ? relay_icmp(skb, &p) : balance_skb(skb, &p, parsed);
+}
+
+/* Replies of the local node: masqueraded connections whose server is this host. */
+SEC("tc")
+int lb_tc_egress(struct __sk_buff *skb)
+{
+	struct settings *s = settings_get();
+	__u32 now = now_jiffies(), slot;
+	struct packet p;
+
+	if (!s || !(s->flags & SETTING_MASQ) || skb->vlan_present)
+		return TC_ACT_OK;
+	if (parse_skb(skb, &p) != PARSED || !filter_look(&p.saddr, FILTER_SERVER))
+		return TC_ACT_OK;
+	struct conn *c = conn_find_reply(s, &p, &slot);
+
+	if (!c || conn_expired(c, now))
+		return TC_ACT_OK;
+	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
+
+	if (!d || !(d->flags & DEST_LOCAL))
+		return TC_ACT_OK;
+	__u32 dest = c->dest;
+
+	conn_touch(s, c, d, &p, VIEW_SERVER, now);
+	stats_out(dest, p.length);
+	if (rewrite(skb, HOOK_TC, &p, SIDE_SOURCE, &c->vaddr, c->vport))
+		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
+	return TC_ACT_OK;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Every map of the data plane. Sizes written here are floors; the loader sets those that the configuration decides. */
+#ifndef PIRANHA_MAPS_H
+#define PIRANHA_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+#define MMAPPED_ARRAY(name, entries, type_)              \
+	struct {                                         \
+		__uint(type, BPF_MAP_TYPE_ARRAY);        \
+		__uint(map_flags, BPF_F_MMAPABLE);       \
+		__uint(max_entries, entries);            \
+		__type(key, __u32);                      \
+		__type(value, type_);                    \
+	} name SEC(".maps")
+
+MMAPPED_ARRAY(settings, 1, struct settings);
+MMAPPED_ARRAY(filter, FILTER_LINES, struct filter_line);
+MMAPPED_ARRAY(conn_tags, 64, struct conn_line);
+MMAPPED_ARRAY(conns, 64 * CONN_WAYS, struct conn);
+MMAPPED_ARRAY(rev_tags, 64, struct rev_line);
+MMAPPED_ARRAY(dests, 64, struct dest);
+MMAPPED_ARRAY(nexthops, 64, struct nexthop);
+MMAPPED_ARRAY(client_routes, 4096, struct client_route);
+MMAPPED_ARRAY(services, 64, struct service);
+MMAPPED_ARRAY(slots, 64, struct slot_line);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 64);
+	__type(key, struct service_key);
+	__type(value, __u32);
+} service_ids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct dest_stats);
+} dest_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REASONS);
+	__type(key, __u32);
+	__type(value, __u64);
+} reasons SEC(".maps");
+
+static __always_inline void reason_count(__u32 reason)
+{
+	__u64 *n = bpf_map_lookup_elem(&reasons, &reason);
+
+	if (n)
+		(*n)++;
+}
+
+static __always_inline struct settings *settings_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+#endif
