@@ -138,7 +138,8 @@ struct service_key {
 
 /*
  * `table` names the region of `slots` that this service schedules from: first word : 32, length : 32 (high half).
- * The region's first word is the cursor of rotating schedulers, then come `length` indices into `dests`.
+ * The region's first word is the cursor of rotating schedulers, then come `length` indices into `dests`, and last a
+ * word that only the scheduler's user-space half knows.
  */
 struct service {
 	__u64 table;
@@ -219,6 +220,7 @@ struct sweep_args {
 	__u32 lines;
 	__u32 live;
 	__u32 expired;
+	__u32 now; /* low half of jiffies */
 };
 
 struct ticker_args {

@@ -135,6 +135,7 @@ int sweep(struct sweep_args *args)
 	sweep_run(&w, args->lines);
 	args->live = w.live;
 	args->expired = w.expired;
+	args->now = w.now;
 	return 0;
 }
 

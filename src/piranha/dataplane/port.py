@@ -61,7 +61,9 @@ class SetTimeouts:
     timeouts: Timeouts
 
 
-Operation = AddService | EditService | DeleteService | AddDestination | EditDestination | DeleteDestination | SetTimeouts
+Operation = (
+    AddService | EditService | DeleteService | AddDestination | EditDestination | DeleteDestination | SetTimeouts
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

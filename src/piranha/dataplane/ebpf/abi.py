@@ -1,0 +1,228 @@
+"""The mirror of `bpf/abi.h`: numpy layouts of what the kernel programs and we share, and what both sides compute.
+
+`check` compares every layout with the object's BTF; the loader calls it and refuses a mismatch.
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from ipaddress import IPv4Address, IPv6Address
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piranha.dataplane.ebpf.btf import Btf
+from piranha.model.address import IPAddress
+from piranha.model.service import ForwardingMethod
+
+CONN_WAYS = 16
+REV_WAYS = 8
+SLOT_WORDS = 16
+STATES = 16
+OWN_MACS = 8
+FILTER_BITS = 15
+NO_DEST = 0xFFFFFFFF
+
+TAG_VALID = 1
+TAG_WRITING = 2
+
+CONN_METHOD = 0x0003
+CONN_INACTIVE = 0x0004
+CONN_REVERSE = 0x0008
+
+
+class DestFlag(IntFlag):
+    PRESENT = 0x01
+    OVERLOAD = 0x02
+    LOCAL = 0x04
+
+
+class NextHopFlag(IntFlag):
+    READY = 0x01
+    XDP = 0x02
+
+
+class ServiceFlag(IntFlag):
+    PRESENT = 0x01
+
+
+class SettingFlag(IntFlag):
+    MASQ = 0x01
+
+
+class FilterBit(IntFlag):
+    VIP = 1
+    SERVER = 2
+
+
+METHODS: dict[ForwardingMethod, int] = {
+    ForwardingMethod.MASQUERADE: 0,
+    ForwardingMethod.DIRECT: 1,
+    ForwardingMethod.TUNNEL: 2,
+}
+METHOD_NAMES: dict[int, ForwardingMethod] = {number: method for method, number in METHODS.items()}
+
+# Names and default time-outs in seconds of IPVS (Linux net/netfilter/ipvs/ip_vs_proto_tcp.c), by state number.
+TCP_STATES: tuple[tuple[str, int], ...] = (
+    ("NONE", 2),
+    ("ESTABLISHED", 900),
+    ("SYN_SENT", 120),
+    ("SYN_RECV", 60),
+    ("FIN_WAIT", 120),
+    ("TIME_WAIT", 120),
+    ("CLOSE", 10),
+    ("CLOSE_WAIT", 60),
+    ("LAST_ACK", 30),
+    ("LISTEN", 120),
+    ("SYNACK", 120),
+)
+TCP_ESTABLISHED = 1
+TCP_FIN_WAIT = 4
+UDP_TIMEOUT_S = 300
+
+ADDR = ("u1", (16,))
+
+CONN_LINE = np.dtype([("tag", "<u4", (CONN_WAYS,))])
+REV_LINE = np.dtype([("word", "<u8", (REV_WAYS,))])
+CONN = np.dtype(
+    [
+        ("caddr", *ADDR),
+        ("vaddr", *ADDR),
+        ("cport", ">u2"),
+        ("vport", ">u2"),
+        ("life", "<u4"),
+        ("dest", "<u4"),
+        ("expires", "<u4"),
+        ("packets", "<u4"),
+        ("control", "<u4"),
+        ("route", "<u4"),
+        ("created", "<u4"),
+    ]
+)
+DEST = np.dtype(
+    [
+        ("addr", *ADDR),
+        ("port", ">u2"),
+        ("method", "u1"),
+        ("flags", "u1"),
+        ("weight", "<i4"),
+        ("active", "<u4"),
+        ("inactive", "<u4"),
+        ("nexthop", "<u4"),
+        ("service", "<u4"),
+        ("upper", "<u4"),
+        ("lower", "<u4"),
+        ("serial", "<u4"),
+        ("reserved", "<u4", (3,)),
+    ]
+)
+NEXTHOP = np.dtype(
+    [
+        ("ifindex", "<u4"),
+        ("mtu", "<u4"),
+        ("dmac", "u1", (6,)),
+        ("smac", "u1", (6,)),
+        ("flags", "u1"),
+        ("pad", "u1", (3,)),
+        ("gateway", *ADDR),
+        ("source", *ADDR),
+        ("reserved", "<u4", (2,)),
+    ]
+)
+CLIENT_ROUTE = np.dtype(
+    [
+        ("ifindex", "<u4"),
+        ("dmac", "u1", (6,)),
+        ("smac", "u1", (6,)),
+        ("confirmed", "<u4"),
+        ("mtu", "<u4"),
+        ("lock", "<u4"),
+        ("flags", "<u4"),
+    ]
+)
+SERVICE_KEY = np.dtype([("addr", *ADDR), ("port", ">u2"), ("proto", "u1"), ("pad", "u1"), ("pad2", "<u4")])
+SERVICE = np.dtype(
+    [
+        ("table", "<u8"),
+        ("key", SERVICE_KEY),
+        ("scheduler", "<u4"),
+        ("flags", "<u4"),
+        ("serial", "<u4"),
+        ("reserved", "<u4", (3,)),
+    ]
+)
+SLOT_LINE = np.dtype([("word", "<u4", (SLOT_WORDS,))])
+DEST_STATS = np.dtype(
+    [("conns", "<u8"), ("in_packets", "<u8"), ("out_packets", "<u8"), ("in_bytes", "<u8"), ("out_bytes", "<u8")]
+)
+SETTINGS = np.dtype(
+    [
+        ("key", "<u8", (6,)),
+        ("conn_lines", "<u4"),
+        ("rev_lines", "<u4"),
+        ("hz", "<u4"),
+        ("flags", "<u4"),
+        ("tcp_timeout", "<u4", (STATES,)),
+        ("udp_timeout", "<u4"),
+        ("route_shift", "<u4"),
+        ("mac", "<u8", (OWN_MACS,)),
+        ("xdp_device", "<u4", (OWN_MACS,)),
+        ("icmp_rate", "<u4"),
+        ("icmp_burst", "<u4"),
+    ]
+)
+FILTER_LINE = np.dtype([("word", "<u8", (8,))])
+SWEEP_ARGS = np.dtype([("first_line", "<u4"), ("lines", "<u4"), ("live", "<u4"), ("expired", "<u4"), ("now", "<u4")])
+TICKER_ARGS = np.dtype([("period_ms", "<u4"), ("lines", "<u4"), ("result", "<i4"), ("pad", "<u4")])
+
+LAYOUTS: dict[str, np.dtype[np.void]] = {
+    "conn_line": CONN_LINE,
+    "rev_line": REV_LINE,
+    "conn": CONN,
+    "dest": DEST,
+    "nexthop": NEXTHOP,
+    "client_route": CLIENT_ROUTE,
+    "service_key": SERVICE_KEY,
+    "service": SERVICE,
+    "slot_line": SLOT_LINE,
+    "dest_stats": DEST_STATS,
+    "settings": SETTINGS,
+    "filter_line": FILTER_LINE,
+    "sweep_args": SWEEP_ARGS,
+    "ticker_args": TICKER_ARGS,
+}
+
+
+def check(btf: Btf) -> None:
+    """Raise AbiMismatch with the first difference between this file and the object that `btf` describes."""
+    for name, layout in LAYOUTS.items():
+        btf.check(layout, name)
+
+
+def reason_names(btf: Btf) -> tuple[str, ...]:
+    """Words of `enum reason` in the order of their numbers: `no_destination`, `table_full`, …"""
+    values = {name: number for name, number in btf.constants().items() if name.startswith("REASON_")}
+    count = values.pop("REASON_COUNT")
+    names = {number: name.removeprefix("REASON_").lower() for name, number in values.items()}
+    return tuple(names[number] for number in range(count))
+
+
+def pack_address(address: IPAddress) -> bytes:
+    """16 bytes in network order; IPv4 as ::ffff:a.b.c.d."""
+    return address.packed if address.version == 6 else b"\0" * 10 + b"\xff\xff" + address.packed
+
+
+def unpack_address(raw: bytes | NDArray[np.uint8]) -> IPAddress:
+    packed = bytes(raw)
+    return IPv4Address(packed[12:]) if packed[:12] == b"\0" * 10 + b"\xff\xff" else IPv6Address(packed)
+
+
+def filter_position(address: IPAddress) -> int:
+    """Where `bpf/filter.h` looks for an address: the index of its pair of bits."""
+    low, high = np.frombuffer(pack_address(address), "<u8")
+    mixed = (int(low) ^ int(high)) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
+    return mixed >> (64 - FILTER_BITS)
+
+
+def pack_service_key(address: IPAddress, port: int, protocol: int) -> bytes:
+    return pack_address(address) + port.to_bytes(2, "big") + bytes([protocol]) + b"\0" * 5

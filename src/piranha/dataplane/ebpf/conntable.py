@@ -1,0 +1,117 @@
+"""Reading the connection table: columns of a memory-mapped array, never entry by entry.
+
+The table changes while it is read. A row that is written at that very moment may show a mix of two connections; it is a
+picture for people, never a basis for a change.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piranha.dataplane.ebpf import abi
+from piranha.dataplane.ebpf.tables import Tables
+from piranha.dataplane.port import Connection, ConnectionFilter, ConnectionPage
+from piranha.model.address import IPAddress
+from piranha.model.service import Protocol
+
+_WORDS = abi.CONN.itemsize // 8
+_CADDR, _VADDR = 0, 2  # in 64-bit words from the start of an entry
+_STATE_NUMBERS = {name: number for number, (name, _) in enumerate(abi.TCP_STATES)}
+
+
+class ConnectionTable:
+    """Live connections as numpy columns and as rows for people."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._words: NDArray[np.uint64] = tables.conns.view(np.uint64).reshape(-1, _WORDS)
+
+    @property
+    def capacity(self) -> int:
+        """Connections that fit before the table counts as full (see tables.SLOTS_PER_CONNECTION)."""
+        return len(self._tables.conns) * 3 // 4
+
+    def _alive(self) -> tuple[NDArray[np.intp], int]:
+        """Slots of live connections, and the kernel's clock now."""
+        now = self._tables.jiffies()
+        slots = np.flatnonzero((self._tables.tags & 3) == abi.TAG_VALID)
+        left = (self._tables.conns["expires"][slots] - np.uint32(now)).view(np.int32)
+        return slots[left > 0], now
+
+    def count(self) -> int:
+        return len(self._alive()[0])
+
+    def counts(self) -> NDArray[np.int64]:
+        """Shape (2, 2): rows TCP, UDP; columns active, inactive."""
+        life = self._tables.conns["life"][self._alive()[0]]
+        udp = (life & 0xFF) == int(Protocol.UDP)
+        inactive = ((life >> np.uint32(16)) & abi.CONN_INACTIVE) != 0
+        cells = np.bincount(udp.astype(np.intp) * 2 + inactive, minlength=4)
+        return cells.reshape(2, 2).astype(np.int64)
+
+    def by_destination(self) -> NDArray[np.int64]:
+        """Connections counted anew from the entries, shape (destinations, 2): active, inactive. For audits."""
+        slots = self._alive()[0]
+        dest = self._tables.conns["dest"][slots].astype(np.intp)
+        inactive = ((self._tables.conns["life"][slots] >> np.uint32(16)) & abi.CONN_INACTIVE) != 0
+        size = len(self._tables.dests)
+        return np.bincount(dest * 2 + inactive, minlength=size * 2).reshape(size, 2).astype(np.int64)
+
+    def page(self, wanted: ConnectionFilter) -> ConnectionPage:
+        slots, now = self._alive()
+        slots = self._matching(slots, wanted)
+        shown = slots if wanted.limit < 0 else slots[: wanted.limit]
+        return ConnectionPage(total=len(slots), rows=tuple(self._row(int(slot), now) for slot in shown))
+
+    def _matching(self, slots: NDArray[np.intp], wanted: ConnectionFilter) -> NDArray[np.intp]:
+        conns = self._tables.conns
+        if wanted.protocol is not None:
+            slots = slots[(conns["life"][slots] & 0xFF) == int(wanted.protocol)]
+        if wanted.virtual_port is not None:
+            slots = slots[conns["vport"][slots] == wanted.virtual_port]
+        if wanted.state is not None:
+            slots = slots[self._in_state(slots, wanted.state.upper())]
+        if wanted.client is not None:
+            slots = slots[self._address_is(slots, _CADDR, wanted.client)]
+        if wanted.virtual is not None:
+            slots = slots[self._address_is(slots, _VADDR, wanted.virtual)]
+        if wanted.destination is not None:
+            packed = np.frombuffer(abi.pack_address(wanted.destination), "u1")
+            theirs = (self._tables.dests["addr"] == packed).all(axis=1)
+            slots = slots[theirs[conns["dest"][slots]]]
+        return slots
+
+    def _in_state(self, slots: NDArray[np.intp], state: str) -> NDArray[np.bool_]:
+        life = self._tables.conns["life"][slots]
+        if state == "UDP":
+            return np.asarray((life & 0xFF) == int(Protocol.UDP), np.bool_)
+        if state not in _STATE_NUMBERS:
+            return np.zeros(len(slots), np.bool_)
+        wanted = int(Protocol.TCP) | _STATE_NUMBERS[state] << 8
+        return np.asarray((life & np.uint32(0xFFFF)) == wanted, np.bool_)
+
+    def _address_is(self, slots: NDArray[np.intp], word: int, address: IPAddress) -> NDArray[np.bool_]:
+        low, high = np.frombuffer(abi.pack_address(address), np.uint64)
+        both = (self._words[slots, word] == low) & (self._words[slots, word + 1] == high)
+        return np.asarray(both, np.bool_)
+
+    def _row(self, slot: int, now: int) -> Connection:
+        entry = self._tables.conns[slot]
+        dest = self._tables.dests[entry["dest"]]
+        life = int(entry["life"])
+        protocol = Protocol.UDP if life & 0xFF == Protocol.UDP else Protocol.TCP
+        number = life >> 8 & 0xFF
+        state = "UDP" if protocol is Protocol.UDP else abi.TCP_STATES[min(number, len(abi.TCP_STATES) - 1)][0]
+        left = (int(entry["expires"]) - now + 2**31) % 2**32 - 2**31
+        return Connection(
+            protocol=protocol,
+            client=abi.unpack_address(entry["caddr"]),
+            client_port=int(entry["cport"]),
+            virtual=abi.unpack_address(entry["vaddr"]),
+            virtual_port=int(entry["vport"]),
+            destination=abi.unpack_address(dest["addr"]),
+            destination_port=int(dest["port"]) or int(entry["vport"]),
+            state=state,
+            expires_s=max(0.0, left / self._tables.hz),
+        )

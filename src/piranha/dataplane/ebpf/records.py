@@ -1,0 +1,434 @@
+"""Service and destination records: the table that packets are scheduled from, written by the port's operations.
+
+Order within one edit: a record is complete before anything points to it, and nothing points to it any more before it is
+taken apart. Indices of removed destinations are kept while connections use them, and for TRASH_S after (as IPVS does),
+so that a server that is removed and added again gets its connections and counters back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piranha.base.clock import Clock
+from piranha.base.errors import PiranhaError
+from piranha.dataplane import port
+from piranha.dataplane.ebpf import abi
+from piranha.dataplane.ebpf.abi import DestFlag, FilterBit, ServiceFlag, SettingFlag
+from piranha.dataplane.ebpf.filter import AddressFilter
+from piranha.dataplane.ebpf.schedulers import REGISTRY
+from piranha.dataplane.ebpf.schedulers.base import Candidate, SlotTable
+from piranha.dataplane.ebpf.slots import SlotPool
+from piranha.dataplane.ebpf.tables import Tables
+from piranha.model.address import IPAddress
+from piranha.model.service import (
+    Counters,
+    Destination,
+    DestinationKey,
+    DestinationStatus,
+    ForwardingMethod,
+    Protocol,
+    Service,
+    ServiceKey,
+    ServiceStatus,
+)
+
+logger = logging.getLogger(__name__)
+
+TRASH_S = 120.0
+_SERVICE_GRACE_S = 2.0
+_SCHEDULER_NAMES = {scheduler.number: name for name, scheduler in REGISTRY.items()}
+
+
+@dataclass(slots=True)
+class _DestinationRecord:
+    index: int
+    destination: Destination
+    removed_at: float | None = None
+
+
+@dataclass(slots=True)
+class _ServiceRecord:
+    index: int
+    service: Service
+    destinations: dict[DestinationKey, _DestinationRecord] = field(default_factory=dict)
+    pending: SlotTable | None = None
+
+    def candidates(self) -> list[Candidate]:
+        """In scheduler order: the newest destination first."""
+        return [Candidate(r.index, r.destination.weight) for r in reversed(self.destinations.values())]
+
+
+class _Indices:
+    """Free places of an array, lowest first, so that the used part stays short."""
+
+    def __init__(self, size: int, what: str) -> None:
+        self._size, self._what = size, what
+        self._next = 1  # 0 is never used: it means "none"
+        self._free: list[int] = []
+        self.top = 1
+
+    def take(self) -> int:
+        index = self._free.pop() if self._free else self._next
+        if index >= self._size:
+            raise PiranhaError(f"no room for another {self._what} ({self._size - 1} are in use)")
+        if index == self._next:
+            self._next += 1
+            self.top = max(self.top, self._next)
+        return index
+
+    def give(self, index: int) -> None:
+        self._free.append(index)
+
+    def adopt(self, used: Iterable[int]) -> None:
+        taken = set(used)
+        self._next = max(taken, default=0) + 1
+        self.top = self._next
+        self._free = [index for index in range(self._next - 1, 0, -1) if index not in taken]
+
+
+class Records:
+    """The services and destinations of the plane. `addresses` are those whose next hop is needed, with their users."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._slots = SlotPool(tables.slots)
+        self._filter = AddressFilter(tables.filter)
+        self._services: dict[ServiceKey, _ServiceRecord] = {}
+        self._service_indices = _Indices(len(tables.services), "service")
+        self._dest_indices = _Indices(len(tables.dests), "destination")
+        self._serial = 0
+        self._leaving_services: list[tuple[float, int]] = []
+        self._trash: defaultdict[ServiceKey, dict[DestinationKey, _DestinationRecord]] = defaultdict(dict)
+        self.addresses: defaultdict[IPAddress, set[int]] = defaultdict(set)
+        self._masqueraded: set[int] = set()
+        if tables.adopted:
+            self._adopt()
+
+    # ---- reading ----
+
+    def snapshot(self) -> tuple[ServiceStatus, ...]:
+        stats = self._tables.dest_stats(self._dest_indices.top)
+        return tuple(self._status(record, stats) for record in self._services.values())
+
+    def _status(self, record: _ServiceRecord, stats: NDArray[np.void]) -> ServiceStatus:
+        total = _counters(self._tables.service_stats[record.index])
+        for removed in self._trash[record.service.key].values() if record.service.key in self._trash else ():
+            total += _counters(stats[removed.index])
+        found = []
+        for destination in record.destinations.values():
+            row = self._tables.dests[destination.index]
+            counters = _counters(stats[destination.index])
+            total += counters
+            found.append(
+                DestinationStatus(
+                    destination=destination.destination,
+                    active_connections=_count(row["active"]),
+                    inactive_connections=_count(row["inactive"]),
+                    counters=counters,
+                )
+            )
+        return ServiceStatus(service=record.service, destinations=tuple(found), counters=total)
+
+    # ---- operations ----
+
+    def apply(self, operation: port.Operation) -> None:
+        """Carry out one operation; scheduler tables are published by `publish`, once for a whole list."""
+        match operation:
+            case port.AddService(service=service):
+                self._add_service(service)
+            case port.EditService(service=service):
+                self._edit_service(service)
+            case port.DeleteService(key=key):
+                self._delete_service(key)
+            case port.AddDestination(service=key, destination=destination):
+                self._add_destination(self._record(key), destination)
+            case port.EditDestination(service=key, destination=destination):
+                self._edit_destination(self._record(key), destination)
+            case port.DeleteDestination(service=service_key, key=destination_key):
+                self._delete_destination(self._record(service_key), destination_key)
+            case port.SetTimeouts(timeouts=timeouts):
+                s, hz = self._tables.settings[0], self._tables.hz
+                if timeouts.tcp_s:
+                    s["tcp_timeout"][abi.TCP_ESTABLISHED] = _jiffies(timeouts.tcp_s, hz)
+                if timeouts.tcp_fin_s:
+                    s["tcp_timeout"][abi.TCP_FIN_WAIT] = _jiffies(timeouts.tcp_fin_s, hz)
+                if timeouts.udp_s:
+                    s["udp_timeout"] = _jiffies(timeouts.udp_s, hz)
+
+    def publish(self) -> None:
+        """Let packets see every table that changed since the last call."""
+        now = self._clock.now()
+        for record in self._services.values():
+            if record.pending is not None:
+                row = self._tables.services[record.index]
+                old = int(row["table"])
+                row["table"] = self._slots.write(record.pending, now)
+                self._slots.release(old, now)
+                record.pending = None
+
+    def _record(self, key: ServiceKey) -> _ServiceRecord:
+        record = self._services.get(key)
+        if record is None:
+            raise PiranhaError(f"no such service: {key}")
+        return record
+
+    def _scheduler(self, service: Service) -> int:
+        scheduler = REGISTRY.get(service.scheduler)
+        if scheduler is None:
+            known = ", ".join(sorted(REGISTRY))
+            raise PiranhaError(f"{service.key}: unknown scheduler {service.scheduler}", mend=f"known are {known}")
+        return scheduler.number
+
+    def _add_service(self, service: Service) -> None:
+        if service.key in self._services:
+            raise PiranhaError(f"the service exists already: {service.key}")
+        number = self._scheduler(service)
+        index = self._service_indices.take()
+        row = self._tables.services[index]
+        self._serial += 1
+        row["table"] = 0
+        row["key"] = np.frombuffer(_packed_key(service.key), abi.SERVICE_KEY)[0]
+        row["scheduler"], row["serial"] = number, self._serial
+        row["flags"] = ServiceFlag.PRESENT
+        self._tables.service_stats[index] = (0, 0, 0, 0, 0)
+        self._tables.maps["service_ids"].update(_packed_key(service.key), index.to_bytes(4, "little"))
+        self._filter.add(service.key.address, FilterBit.VIP)
+        self._services[service.key] = _ServiceRecord(index, service)
+
+    def _edit_service(self, service: Service) -> None:
+        record = self._record(service.key)
+        number = self._scheduler(service)
+        changed = service.scheduler != record.service.scheduler
+        record.service = service
+        if changed:
+            # One table serves both schedulers for a moment: any table's words are destinations of this service.
+            record.pending = None
+            self._tables.services[record.index]["scheduler"] = number
+            self._rebuild(record, [], SlotTable())
+
+    def _delete_service(self, key: ServiceKey) -> None:
+        record = self._record(key)
+        self._tables.maps["service_ids"].delete(_packed_key(key))
+        row = self._tables.services[record.index]
+        row["flags"] = 0
+        for destination in list(record.destinations):
+            self._delete_destination(record, destination, rebuild=False)
+        now = self._clock.now()
+        self._slots.release(int(row["table"]), now)
+        row["table"] = 0
+        self._filter.remove(key.address, FilterBit.VIP)
+        self._leaving_services.append((now + _SERVICE_GRACE_S, record.index))
+        del self._services[key]
+
+    def _add_destination(self, record: _ServiceRecord, destination: Destination) -> None:
+        if destination.key in record.destinations:
+            raise PiranhaError(f"{record.service.key}: the destination exists already: {destination.key}")
+        if destination.key.address.version != record.service.key.address.version and (
+            destination.method is not ForwardingMethod.TUNNEL
+        ):
+            raise PiranhaError(
+                f"{record.service.key}: {destination.key} is of the other address family",
+                mend="only tunnel can cross address families",
+            )
+        before = record.candidates()
+        row_record = self._from_trash(record.service.key, destination.key)
+        if row_record is None:
+            row_record = _DestinationRecord(self._dest_indices.take(), destination)
+            row = self._tables.dests[row_record.index]
+            row["flags"] = 0
+            row["addr"] = np.frombuffer(abi.pack_address(destination.key.address), "u1")
+            row["port"] = destination.key.port
+            row["active"] = row["inactive"] = 0
+            row["upper"] = row["lower"] = 0
+            row["nexthop"] = 0
+            self._tables.clear_dest_stats(row_record.index)
+            self.addresses[destination.key.address].add(row_record.index)
+            self._filter.add(destination.key.address, FilterBit.SERVER)
+        row_record.destination, row_record.removed_at = destination, None
+        row = self._tables.dests[row_record.index]
+        self._serial += 1
+        row["service"], row["serial"] = record.index, self._serial
+        self._write_destination(row_record)
+        record.destinations[destination.key] = row_record
+        row["flags"] |= DestFlag.PRESENT
+        self._rebuild(record, before)
+
+    def _from_trash(self, service: ServiceKey, key: DestinationKey) -> _DestinationRecord | None:
+        found = self._trash.get(service, {}).pop(key, None)
+        if found is not None and not self._trash[service]:
+            del self._trash[service]
+        return found
+
+    def _edit_destination(self, record: _ServiceRecord, destination: Destination) -> None:
+        row_record = record.destinations.get(destination.key)
+        if row_record is None:
+            raise PiranhaError(f"{record.service.key}: no such destination: {destination.key}")
+        before = record.candidates()
+        row_record.destination = destination
+        self._write_destination(row_record)
+        self._rebuild(record, before)
+
+    def _delete_destination(self, record: _ServiceRecord, key: DestinationKey, *, rebuild: bool = True) -> None:
+        row_record = record.destinations.get(key)
+        if row_record is None:
+            raise PiranhaError(f"{record.service.key}: no such destination: {key}")
+        before = record.candidates()
+        del record.destinations[key]
+        self._tables.dests[row_record.index]["flags"] &= ~int(DestFlag.PRESENT) & 0xFF
+        row_record.removed_at = self._clock.now()
+        self._trash[record.service.key][key] = row_record
+        if rebuild:
+            self._rebuild(record, before)
+
+    def _write_destination(self, record: _DestinationRecord) -> None:
+        row = self._tables.dests[record.index]
+        row["method"] = abi.METHODS[record.destination.method]
+        row["weight"] = record.destination.weight
+        if record.destination.method is ForwardingMethod.MASQUERADE and record.index not in self._masqueraded:
+            self._masqueraded.add(record.index)
+            self._tables.settings[0]["flags"] |= SettingFlag.MASQ
+
+    def _rebuild(self, record: _ServiceRecord, before: list[Candidate], old: SlotTable | None = None) -> None:
+        if old is None:
+            old = record.pending or self._slots.read(int(self._tables.services[record.index]["table"]))
+        scheduler = REGISTRY[record.service.scheduler]
+        record.pending = scheduler.build(old, before, record.candidates())
+
+    # ---- next hops ----
+
+    def set_next_hop(self, address: IPAddress, nexthop: int, *, local: bool) -> None:
+        """Point every destination at `address` to a next-hop record; 0 takes it away."""
+        for index in self.addresses.get(address, ()):
+            row = self._tables.dests[index]
+            row["flags"] = (int(row["flags"]) & ~int(DestFlag.LOCAL)) | (DestFlag.LOCAL if local else 0)
+            row["nexthop"] = nexthop
+
+    @property
+    def has_local_masqueraded(self) -> bool:
+        """Whether replies of this host's own servers have to be translated on their way out."""
+        return any(int(self._tables.dests[i]["flags"]) & DestFlag.LOCAL for i in self._masqueraded)
+
+    # ---- time ----
+
+    def collect(self) -> None:
+        """Free what nobody uses any more; to be called about once a second."""
+        now = self._clock.now()
+        for service, removed in [(s, r) for s, trash in self._trash.items() for r in trash.values()]:
+            if self._idle(removed, now):
+                self._from_trash(service, removed.destination.key)
+                self._free(removed, self._services.get(service))
+        while self._leaving_services and self._leaving_services[0][0] <= now:
+            self._service_indices.give(self._leaving_services.pop(0)[1])
+
+    def _idle(self, removed: _DestinationRecord, now: float) -> bool:
+        row = self._tables.dests[removed.index]
+        old = removed.removed_at is not None and now - removed.removed_at >= TRASH_S
+        return old and not row["active"] and not row["inactive"]
+
+    def _free(self, removed: _DestinationRecord, service: _ServiceRecord | None) -> None:
+        index = removed.index
+        if service is not None:
+            stats = self._tables.dest_stats(index + 1)[index]
+            base = self._tables.service_stats[service.index]
+            for name in abi.DEST_STATS.names or ():
+                base[name] += np.uint64(stats[name])
+        address = removed.destination.key.address
+        self.addresses[address].discard(index)
+        if not self.addresses[address]:
+            del self.addresses[address]
+        self._filter.remove(address, FilterBit.SERVER)
+        self._masqueraded.discard(index)
+        if not self._masqueraded:
+            flags = int(self._tables.settings[0]["flags"])
+            self._tables.settings[0]["flags"] = flags & ~int(SettingFlag.MASQ)
+        self._tables.dests[index]["service"] = 0
+        self._dest_indices.give(index)
+
+    # ---- a new life ----
+
+    def _adopt(self) -> None:
+        """Read back what an earlier life wrote; packets do not notice."""
+        services = self._tables.services
+        dests = self._tables.dests
+        by_index: dict[int, _ServiceRecord] = {}
+        # Whatever an interrupted life left half done is not reachable by packets: only indexed services count.
+        keys, indices = self._tables.maps["service_ids"].items(abi.SERVICE_KEY, np.dtype("<u4"))
+        present = sorted(
+            zip(indices.tolist(), range(len(keys)), strict=True), key=lambda p: int(services[p[0]]["serial"])
+        )
+        for index, place in present:
+            row = services[index]
+            key = _unpacked_key(keys[place])
+            record = _ServiceRecord(index, Service(key=key, scheduler=_SCHEDULER_NAMES[int(row["scheduler"])]))
+            by_index[index] = self._services[key] = record
+            self._filter.add(key.address, FilterBit.VIP)
+        self._service_indices.adopt(by_index)
+        now = self._clock.now()
+        used = np.flatnonzero(dests["service"])
+        for index in used[np.argsort(dests["serial"][used], kind="stable")].tolist():
+            self._adopt_destination(index, by_index.get(int(dests["service"][index])), now)
+        self._dest_indices.adopt(used.tolist())
+        self._serial = max(
+            (int(a.max()) for a in (services["serial"], dests["serial"]) if len(a)),
+            default=0,
+        )
+        self._filter.settle()
+        self._slots.adopt([int(services[index]["table"]) for index in by_index])
+        logger.info("tables adopted services=%d destinations=%d", len(by_index), len(used))
+
+    def _adopt_destination(self, index: int, record: _ServiceRecord | None, now: float) -> None:
+        row = self._tables.dests[index]
+        key = DestinationKey(address=abi.unpack_address(row["addr"]), port=int(row["port"]))
+        destination = Destination(
+            key=key, method=abi.METHOD_NAMES[int(row["method"])], weight=max(0, int(row["weight"]))
+        )
+        self.addresses[key.address].add(index)
+        self._filter.add(key.address, FilterBit.SERVER)
+        if destination.method is ForwardingMethod.MASQUERADE:
+            self._masqueraded.add(index)
+        adopted = _DestinationRecord(index, destination)
+        if record is not None and row["flags"] & DestFlag.PRESENT:
+            record.destinations[key] = adopted
+            return
+        adopted.removed_at = now
+        row["flags"] = int(row["flags"]) & ~int(DestFlag.PRESENT)
+        service = (
+            record.service.key if record is not None else _unpacked_key(self._tables.services[row["service"]]["key"])
+        )
+        self._trash[service][key] = adopted
+
+
+def _counters(row: np.void) -> Counters:
+    return Counters(
+        connections=int(row["conns"]),
+        in_packets=int(row["in_packets"]),
+        out_packets=int(row["out_packets"]),
+        in_bytes=int(row["in_bytes"]),
+        out_bytes=int(row["out_bytes"]),
+    )
+
+
+def _count(value: np.uint32) -> int:
+    """A live count may be read between two halves of a change: then it is -1 for a moment."""
+    return max(0, int(np.int32(value)))
+
+
+def _jiffies(seconds: float, hz: int) -> int:
+    return max(1, min(2**31 - 1, round(seconds * hz)))
+
+
+def _packed_key(key: ServiceKey) -> bytes:
+    return abi.pack_service_key(key.address, key.port, int(key.protocol))
+
+
+def _unpacked_key(row: np.void) -> ServiceKey:
+    return ServiceKey(
+        protocol=Protocol(int(row["proto"])), address=abi.unpack_address(row["addr"]), port=int(row["port"])
+    )
