@@ -12,10 +12,10 @@
 #include "rewrite.h"
 #include "route.h"
 
-/* Verdicts that both hooks have. */
+/* Verdicts that both hooks have. In TC, "not ours" lets other programs of the interface have their turn. */
 static __always_inline int verdict_pass(const int hook)
 {
-	return hook == HOOK_XDP ? XDP_PASS : TC_ACT_OK;
+	return hook == HOOK_XDP ? XDP_PASS : TC_ACT_UNSPEC;
 }
 
 static __always_inline int verdict_drop(const int hook, __u32 reason)

@@ -47,7 +47,7 @@ static __always_inline int icmp_allowed(const struct settings *s, __u32 now)
 	if (!b || !s->hz)
 		return 0;
 	__u32 since = now - b->filled;
-	__u32 earned = (__u64)since * s->icmp_rate / s->hz;
+	__u64 earned = (__u64)since * s->icmp_rate / s->hz;
 	if (earned) {
 		b->tokens = b->tokens + earned > s->icmp_burst ? s->icmp_burst : b->tokens + earned;
 		b->filled = now;

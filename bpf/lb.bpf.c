@@ -16,7 +16,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 /* What the helpers below say when the packet is none of theirs; no hook has this verdict. */
-#define NO_MATCH -1
+#define NO_MATCH -100
 
 /* A packet of a promiscuous device may be another host's: only frames to our own address are ours. */
 static __always_inline int addressed_to_us(void *ctx, const int hook, const struct settings *s)
@@ -117,7 +117,7 @@ static __always_inline int from_client(void *ctx, const int hook, const struct s
 			    (state == TCP_S_TIME_WAIT || state == TCP_S_CLOSE);
 
 		if (again || conn_expired(c, now)) {
-			conn_expire(slot, f.tag, 0);
+			conn_end(&f, slot);
 			c = NULL;
 		}
 	}
@@ -126,7 +126,7 @@ static __always_inline int from_client(void *ctx, const int hook, const struct s
 
 		if (made)
 			return refuse_new(ctx, hook, p, made);
-		c = bpf_map_lookup_elem(&conns, &slot);
+		c = conn_made(&f, slot);
 		if (!c)
 			return verdict_drop(hook, REASON_TABLE_FULL);
 	}
@@ -161,8 +161,8 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 	struct flow f;
 	__u32 slot;
 
-	if (!s || !p || !icmp_is_error(skb, p) || icmp_read_quote(skb, p, &q))
-		return TC_ACT_OK;
+	if (!s || !p || !addressed_to_us(skb, HOOK_TC, s) || !icmp_is_error(skb, p) || icmp_read_quote(skb, p, &q))
+		return TC_ACT_UNSPEC;
 	__u32 now = now_jiffies();
 	flow_client(&f, s, &q.flow);
 	c = conn_find(&f, &q.flow, &slot);
@@ -172,31 +172,38 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 
 		if (!d || !(d->flags & DEST_PRESENT))
 			return verdict_drop(HOOK_TC, REASON_DESTINATION_REMOVED);
-		__u32 hop = d->nexthop;
+		__u32 hop = d->nexthop, local = d->flags & DEST_LOCAL;
 		struct nexthop *nh = hop ? bpf_map_lookup_elem(&nexthops, &hop) : NULL;
+		if (!local && p->ttl <= 1) /* an error is never answered by an error */
+			return verdict_drop(HOOK_TC, REASON_TTL_EXPIRED);
+		if (!local && hop_limit_decrement(skb, HOOK_TC, p))
+			return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 		if (method == METHOD_MASQ && icmp_translate(skb, p, &q, SIDE_SOURCE, &d->addr, conn_dport(c, d),
 							    SIDE_DESTINATION, &d->addr))
 			return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
-		if (method == METHOD_TUNNEL && !(d->flags & DEST_LOCAL)) {
+		if (method == METHOD_TUNNEL && !local) {
 			if (!nh)
 				return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
 			if (tunnel_wrap(skb, HOOK_TC, p, &nh->source, &d->addr))
 				return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 		}
 		reason_count(REASON_ICMP_RELAYED);
-		return d->flags & DEST_LOCAL ? TC_ACT_OK : transmit_to_server(skb, HOOK_TC, p, d, nh);
+		return local ? TC_ACT_UNSPEC : transmit_to_server(skb, HOOK_TC, p, d, nh);
 	}
 	if (!(s->flags & SETTING_MASQ))
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	c = conn_find_reply(s, &q.flow, &slot);
 	if (!c || conn_expired(c, now))
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	struct route r;
 	int found = route_to_client(skb, s, c, &r, skb->ifindex, now);
 
 	if (found < 0)
 		return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
-	if (icmp_translate(skb, p, &q, SIDE_DESTINATION, &c->vaddr, c->vport, SIDE_SOURCE, &c->vaddr))
+	if (p->ttl <= 1)
+		return verdict_drop(HOOK_TC, REASON_TTL_EXPIRED);
+	if (hop_limit_decrement(skb, HOOK_TC, p) ||
+	    icmp_translate(skb, p, &q, SIDE_DESTINATION, &c->vaddr, c->vport, SIDE_SOURCE, &c->vaddr))
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 	reason_count(REASON_ICMP_RELAYED);
 	if (found)
@@ -288,7 +295,7 @@ __noinline int balance_skb(struct __sk_buff *skb, struct packet *p, int parsed)
 	struct settings *s = settings_get();
 
 	if (!s || !p)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	return balance(skb, HOOK_TC, s, p, parsed);
 }
 
@@ -300,7 +307,7 @@ int lb_tc(struct __sk_buff *skb)
 
 	/* A tagged frame belongs to the VLAN's own device, where it comes again without the tag. */
 	if (!s || !s->conn_lines || skb->vlan_present)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	int parsed = parse_skb(skb, &p);
 
 	return parsed == PARSED_ICMP ? relay_icmp(skb, &p) : balance_skb(skb, &p, parsed);
@@ -315,22 +322,22 @@ int lb_tc_egress(struct __sk_buff *skb)
 	struct packet p;
 
 	if (!s || !(s->flags & SETTING_MASQ) || skb->vlan_present)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	if (parse_skb(skb, &p) != PARSED || !filter_look(&p.saddr, FILTER_SERVER))
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	struct conn *c = conn_find_reply(s, &p, &slot);
 
 	if (!c || conn_expired(c, now))
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
 
 	if (!d || !(d->flags & DEST_LOCAL))
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	__u32 dest = c->dest;
 
 	conn_touch(s, c, d, &p, VIEW_SERVER, now);
 	stats_out(dest, p.length);
 	if (rewrite(skb, HOOK_TC, &p, SIDE_SOURCE, &c->vaddr, c->vport))
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
-	return TC_ACT_OK;
+	return TC_ACT_UNSPEC;
 }

@@ -27,6 +27,7 @@
 #define L3_OFFSET ETH_HLEN
 #define L4_OFFSET_MASK 0x1ff
 #define MAX_EXTENSIONS 6
+#define MAX_LENGTH 0xffff /* what 16 bits of length can say */
 #define AF_INET 2
 #define AF_INET6 10
 #define IP_FRAGMENT 0x3fff /* more-fragments bit and offset */
@@ -166,8 +167,10 @@ static __always_inline int packet_parse_transport(struct packet *p, void *data, 
 		if ((void *)(udp + 1) > end)
 			return TRUNCATED;
 		__u32 length = bpf_ntohs(udp->len);
-		/* A GSO super-packet may hold more than 16 bits of length can say: 0 then. */
-		if (length && (length < sizeof(*udp) || length > payload))
+		/* A super-packet holds more than 16 bits of length can say: 0 then. */
+		if (!length && payload > MAX_LENGTH)
+			length = payload;
+		if (length < sizeof(*udp) || length > payload)
 			return MALFORMED;
 		p->sport = udp->source;
 		p->dport = udp->dest;
@@ -206,7 +209,7 @@ static __always_inline int packet_parse(struct packet *p, void *data, void *end,
 		addr_set_v4(&p->saddr, ip->saddr);
 		addr_set_v4(&p->daddr, ip->daddr);
 		p->length = bpf_ntohs(ip->tot_len);
-		if (!p->length) /* super-packet beyond 64 KiB */
+		if (!p->length && available > MAX_LENGTH) /* super-packet */
 			p->length = available;
 		if (p->length < header || p->length > available)
 			return MALFORMED;
@@ -229,7 +232,7 @@ static __always_inline int packet_parse(struct packet *p, void *data, void *end,
 		if (addr_is_v4(&p->saddr) || addr_is_v4(&p->daddr)) /* never legal on a wire; it would pass for IPv4 */
 			return MALFORMED;
 		p->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
-		if (p->length == sizeof(*ip))
+		if (p->length == sizeof(*ip) && available > MAX_LENGTH)
 			p->length = available;
 		if (p->length > available)
 			return MALFORMED;

@@ -18,9 +18,9 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define MAX_VIPS 1024
+#define MAX_VIPS    1024
 #define IP_FRAGMENT 0x3fff /* more-fragments bit and offset */
-#define ECN_CE 3
+#define ECN_CE	    3
 
 /* Since Linux 6.3, newer than some of the headers we build with: the inner family becomes the packet's. */
 #define ADJ_ROOM_DECAP_L3_IPV4 (1ULL << 7)
@@ -36,7 +36,7 @@ enum decap_count {
 	DECAP_OUTER_CHECKSUM,
 	DECAP_LENGTH,
 	DECAP_CONGESTION, /* marked on the way, but the inner packet cannot carry the mark (RFC 6040) */
-	DECAP_KERNEL,     /* the kernel refused to take the header off */
+	DECAP_KERNEL,	  /* the kernel refused to take the header off */
 	DECAP_COUNTS,
 };
 

@@ -50,10 +50,13 @@ static __noinline int route_lookup(void *ctx, struct route *r, const union addr 
 	}
 	long result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
 
+	/* Too big for the device: the caller compares with the MTU itself and knows how to say so. */
+	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED && fib.mtu_result)
+		result = BPF_FIB_LKUP_RET_SUCCESS;
 	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return -1;
 	r->ifindex = fib.ifindex;
-	r->mtu = 0;
+	r->mtu = result ? 0 : fib.mtu_result;
 	if (fib.family == AF_INET6)
 		__builtin_memcpy(&r->gateway, fib.ipv6_dst, 16);
 	else
@@ -74,13 +77,14 @@ static __always_inline int mac_equal(const __u8 *a, const __u8 *b)
 /* Keep `r` for this and other connections. Returns the record's index, or 0 when its place is taken. */
 static __always_inline __u32 client_route_keep(const struct settings *s, const struct route *r, __u32 now)
 {
-	__u32 mix = (*(__u32 *)r->dmac ^ *(__u16 *)(r->dmac + 4) << 16 ^ r->ifindex * 0x9e3779b1u) * 0x85ebca6bu;
+	__u32 mix = (*(__u32 *)r->dmac ^ *(__u16 *)(r->dmac + 4) << 16 ^ r->mtu << 8 ^ r->ifindex * 0x9e3779b1u) *
+		    0x85ebca6bu;
 	__u32 index = 1 + (mix >> 16) % (CLIENT_ROUTES - 1);
 	struct client_route *k = bpf_map_lookup_elem(&client_routes, &index);
 
 	if (!k)
 		return 0;
-	if (k->ifindex == r->ifindex && mac_equal(k->dmac, r->dmac) && mac_equal(k->smac, r->smac)) {
+	if (k->ifindex == r->ifindex && k->mtu == r->mtu && mac_equal(k->dmac, r->dmac) && mac_equal(k->smac, r->smac)) {
 		k->confirmed = now;
 		return index;
 	}

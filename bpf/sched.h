@@ -14,7 +14,6 @@
 
 #define NO_DEST 0xffffffffu
 #define SCHED_MAX 65536 /* most entries of one region */
-#define ROTATE_TRIES 64 /* entries a rotating scheduler looks at before it gives up */
 
 struct sched_input {
 	__u32 first;  /* first word of the region behind the cursor */
@@ -57,22 +56,37 @@ static __always_inline __u64 dest_overhead(const struct dest *d)
 	return (__u64)d->active * 257 + d->inactive;
 }
 
-/* The next usable entry in turn. */
+/* The next usable entry in turn. All are looked at if need be: a heavy destination that is full or just removed may hold
+ * thousands of entries in a row. */
+struct rotation {
+	__u32 first;
+	__u32 length;
+	__u32 cursor;
+	__u32 chosen;
+};
+
+static long sched_rotate_visit(__u32 i, struct rotation *r)
+{
+	__u32 *cursor = slot_word(r->cursor);
+	__u32 index;
+
+	if (!cursor || !r->length)
+		return 1;
+	__u32 turn = __sync_fetch_and_add(cursor, 1);
+	struct dest *d = slot_dest(r->first + turn % r->length, &index);
+
+	if (!d || !dest_usable(d))
+		return 0;
+	r->chosen = index;
+	return 1;
+}
+
 static __always_inline __u32 sched_rotate(struct sched_input *in)
 {
-	__u32 *cursor = slot_word(in->cursor);
+	struct rotation r = { .first = in->first, .length = in->length, .cursor = in->cursor, .chosen = NO_DEST };
 
-	if (!cursor || !in->length)
-		return NO_DEST;
-	for (int i = 0; i < ROTATE_TRIES; i++) {
-		__u32 turn = __sync_fetch_and_add(cursor, 1);
-		__u32 index;
-		struct dest *d = slot_dest(in->first + turn % in->length, &index);
-
-		if (d && dest_usable(d))
-			return index;
-	}
-	return NO_DEST;
+	bpf_loop(in->length < SCHED_MAX ? in->length : SCHED_MAX, sched_rotate_visit, &r, 0);
+	return r.chosen;
 }
 
 /* The entry with the lowest load per weight, the first in the list among equals. */

@@ -53,7 +53,7 @@ CLIENT = {4: "10.1.0.2", 6: "fd01::2"}
 SERVER = {4: "10.2.0.2", 6: "fd02::2"}
 DIRECTOR = {4: "10.2.0.1", 6: "fd02::1"}
 NAMESPACE = f"ppt-{os.getpid()}"
-VERDICTS = {"xdp": {1: "drop", 2: "pass", 4: "redirect"}, "tc": {0: "pass", 2: "drop", 7: "redirect"}}
+VERDICTS = {"xdp": {1: "drop", 2: "pass", 4: "redirect"}, "tc": {0xFFFFFFFF: "pass", 2: "drop", 7: "redirect"}}
 
 
 def sh(command: str) -> str:

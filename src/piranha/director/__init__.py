@@ -1,1 +1,1 @@
-"""lvsd: desired state, reconciliation, status read model. Open `desired.py` first."""
+"""lvsd: desired state, reconciliation, status read model. Open `director.py` first."""

@@ -41,3 +41,20 @@ class VerdictRules:
     interval_s: float
     rise: int
     fall: int = 1
+
+
+def unknown_escapes(text: str) -> tuple[str, ...]:
+    r"""The escapes in a `send` or `expect` text that are none of `\\ \r \n \t \' \"`, each once, in their order.
+
+    A lone backslash at the end counts as one. A text of one character is never translated, so it has none.
+    """
+    if len(text) < 2:
+        return ()
+    unknown: dict[str, None] = {}
+    at = text.find("\\")
+    while at >= 0:
+        escape = text[at : at + 2]
+        if escape[1:] not in tuple("\\rnt'\""):
+            unknown[escape] = None
+        at = text.find("\\", at + 2)
+    return tuple(unknown)

@@ -120,11 +120,15 @@ class DestinationStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
-    """A service as the data plane has it now, destinations in the order they were added."""
+    """A service as the data plane has it now, destinations in the order they were added.
+
+    `foreign` marks a service that somebody else made (`ipvsadm` by hand, another program): it is shown, never touched.
+    """
 
     service: Service
     destinations: tuple[DestinationStatus, ...] = ()
     counters: Counters = field(default_factory=Counters)
+    foreign: bool = False
 
     @property
     def entry(self) -> ServiceEntry:

@@ -44,6 +44,7 @@ class InterfaceInfo:
     master_kind: str = ""
     has_address: bool = False
     mtu: int = 1500
+    mac: bytes = bytes(6)
 
 
 def interfaces() -> tuple[InterfaceInfo, ...]:
@@ -70,6 +71,7 @@ def _interface(link: Any, kinds: dict[int, str], addressed: set[int], asker: soc
     name, index = link.get_attr("IFLA_IFNAME"), link["index"]
     kind, master = kinds[index], link.get_attr("IFLA_MASTER") or 0
     driver, bus = _driver(asker, name)
+    mac = link.get_attr("IFLA_ADDRESS") or ""
     loopback = bool(link["flags"] & _IFF_LOOPBACK)
     return InterfaceInfo(
         index=index,
@@ -84,6 +86,7 @@ def _interface(link: Any, kinds: dict[int, str], addressed: set[int], asker: soc
         master_kind=kinds.get(master, ""),
         has_address=index in addressed,
         mtu=link.get_attr("IFLA_MTU") or 0,
+        mac=bytes.fromhex(mac.replace(":", "")) if len(mac) == 17 else bytes(6),
     )
 
 

@@ -1,7 +1,7 @@
 """Next hops: where a packet for an address leaves, and with which MACs; kept right as routes and neighbours change.
 
 The kernel is asked for every route (RTM_GETROUTE, many in one message: some 70 µs each), so that policy rules,
-multipath, next-hop objects and source selection are exactly its own. Events say which answers have to be asked for again.
+multipath, next-hop objects and source selection are exactly its own. Events say which answers to ask for again.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class NextHop:
     """The way to one address. `gateway` is None where the address is on the link itself.
 
     `destination_mac` is None while the neighbour is not resolved, or where the link has no MAC addresses; `source` is
-    the address that the kernel would send from. `local` means this host itself: nothing leaves, `ifindex` is that of lo.
+    the address that the kernel would send from. `local` means this host itself; `ifindex` is then that of lo.
     """
 
     ifindex: int
@@ -108,7 +108,8 @@ class NextHopResolver:
 
     `fileno()` becomes readable when something changed: call `poll()` then (`loop.add_reader`), and `refresh()` every
     second.
-    `on_change` is called from within these and from `set_addresses`, with the changed next hops only.
+    `on_change` is called from within these and from `set_addresses`, with the changed next hops only
+    (None for an address that is no longer asked for).
     """
 
     def __init__(self, on_change: OnChange | None = None) -> None:
@@ -144,13 +145,18 @@ class NextHopResolver:
     def set_addresses(self, addresses: Iterable[IPAddress]) -> None:
         """Replace the set of addresses; new ones are resolved before this returns (20,000 in one to two seconds)."""
         wanted = dict.fromkeys(addresses)
+        dropped: dict[IPAddress, NextHop | None] = {}
         for address in [known for known in self._current if known not in wanted]:
+            if self._current.pop(address) is not None:
+                dropped[address] = None
             self._set_way(address, None)
-            for book in (self._ways, self._current, self._to_ask):
-                book.pop(address, None)
+            del self._ways[address]
+            self._to_ask.pop(address, None)
         fresh = [address for address in wanted if address not in self._current]
         self._to_verify = deque(wanted)
         self._to_ask = {**dict.fromkeys(fresh), **self._to_ask}
+        if dropped and self._on_change is not None:
+            self._on_change(dropped)
         self._settle(len(fresh))
 
     def poll(self, *, routes_at_once: int = 2048) -> None:
@@ -234,7 +240,7 @@ class NextHopResolver:
         return {address for address, way in self._ways.items() if way is not None and way.ifindex == index}
 
     def _ask_through(self, ifindex: int) -> None:
-        """Look up again what leaves by this interface, has no route, or no source; new routes have events of their own."""
+        """Look up again what leaves by this interface, has no route, or no source; new routes tell of themselves."""
         for address in self._current:
             way = self._ways.get(address)
             if way is None or way.ifindex == ifindex or way.source is None:

@@ -153,7 +153,7 @@ class Pins:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What we pinned there. Names with a dot are the kernel's own (`maps.debug`, `progs.debug`) and cannot be removed."""
+    """What we pinned there. Names with a dot (`maps.debug`) are the kernel's own and cannot be removed."""
     try:
         return sorted(path for path in folder.iterdir() if "." not in path.name)
     except (FileNotFoundError, NotADirectoryError):

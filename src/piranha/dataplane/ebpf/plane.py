@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import socket
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,6 +156,14 @@ class EbpfPlane:
             self._resolver.close()
         self.tables.close()
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Take over interfaces and hook of a reloaded file. Raises PiranhaError, and changes nothing, when one is missing."""
+        wanted = replace(self._settings, interfaces=configuration.interfaces, hook=configuration.hook)
+        if wanted != self._settings:
+            _require_interfaces(wanted)
+            self._settings = wanted
+            self.attach()
+
     # ---- keeping it right ----
 
     async def run(self) -> None:
@@ -213,7 +219,7 @@ class EbpfPlane:
         found = found[: abi.OWN_MACS]
         macs, devices = np.zeros(abi.OWN_MACS, "<u8"), np.zeros(abi.OWN_MACS, "<u4")
         for place, interface in enumerate(found):
-            macs[place] = int.from_bytes(_mac_of(interface.name), "little")
+            macs[place] = int.from_bytes(interface.mac, "little")
             devices[place] = interface.index
         row = self.tables.settings[0]
         if not np.array_equal(row["mac"], macs) or not np.array_equal(row["xdp_device"], devices):
@@ -240,12 +246,6 @@ def _require_interfaces(settings: PlaneSettings) -> None:
             raise PiranhaError(
                 f"interfaces: there is no interface {name}", mend=f"there are {', '.join(sorted(known))}"
             )
-
-
-def _mac_of(name: str) -> bytes:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-        answer = fcntl.ioctl(asker.fileno(), 0x8927, struct.pack("256s", name.encode()[:15]))  # SIOCGIFHWADDR
-    return answer[18:24]
 
 
 def unload(paths: Paths) -> bool:

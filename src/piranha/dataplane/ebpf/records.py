@@ -250,7 +250,7 @@ class Records:
             row["nexthop"] = 0
             self._tables.clear_dest_stats(row_record.index)
             self.addresses[destination.key.address].add(row_record.index)
-            self._filter.add(destination.key.address, FilterBit.SERVER)
+            self._hold(record.service.key, destination.key)
         row_record.destination, row_record.removed_at = destination, None
         row = self._tables.dests[row_record.index]
         self._serial += 1
@@ -323,17 +323,27 @@ class Records:
         for service, removed in [(s, r) for s, trash in self._trash.items() for r in trash.values()]:
             if self._idle(removed, now):
                 self._from_trash(service, removed.destination.key)
-                self._free(removed, self._services.get(service))
-        while self._leaving_services and self._leaving_services[0][0] <= now:
-            self._service_indices.give(self._leaving_services.pop(0)[1])
+                self._free(removed, service)
+        # A removed destination names its service by index, for the next life of lvsd: that must stay true.
+        named = {int(self._tables.dests[r.index]["service"]) for trash in self._trash.values() for r in trash.values()}
+        for due, index in list(self._leaving_services):
+            if due <= now and index not in named:
+                self._leaving_services.remove((due, index))
+                self._service_indices.give(index)
 
     def _idle(self, removed: _DestinationRecord, now: float) -> bool:
         row = self._tables.dests[removed.index]
         old = removed.removed_at is not None and now - removed.removed_at >= TRASH_S
         return old and not row["active"] and not row["inactive"]
 
-    def _free(self, removed: _DestinationRecord, service: _ServiceRecord | None) -> None:
+    def _hold(self, service: ServiceKey, destination: DestinationKey) -> None:
+        """Let packets of both addresses in for as long as connections to the destination may live, even without service."""
+        self._filter.add(service.address, FilterBit.VIP)
+        self._filter.add(destination.address, FilterBit.SERVER)
+
+    def _free(self, removed: _DestinationRecord, service_key: ServiceKey) -> None:
         index = removed.index
+        service = self._services.get(service_key)
         if service is not None:
             stats = self._tables.dest_stats(index + 1)[index]
             base = self._tables.service_stats[service.index]
@@ -343,6 +353,7 @@ class Records:
         self.addresses[address].discard(index)
         if not self.addresses[address]:
             del self.addresses[address]
+        self._filter.remove(service_key.address, FilterBit.VIP)
         self._filter.remove(address, FilterBit.SERVER)
         self._masqueraded.discard(index)
         if not self._masqueraded:
@@ -369,9 +380,11 @@ class Records:
             record = _ServiceRecord(index, Service(key=key, scheduler=_SCHEDULER_NAMES[int(row["scheduler"])]))
             by_index[index] = self._services[key] = record
             self._filter.add(key.address, FilterBit.VIP)
-        self._service_indices.adopt(by_index)
         now = self._clock.now()
         used = np.flatnonzero(dests["service"])
+        named = {int(service) for service in dests["service"][used]}
+        self._leaving_services = [(now + _SERVICE_GRACE_S, index) for index in sorted(named - set(by_index))]
+        self._service_indices.adopt(named | set(by_index))
         for index in used[np.argsort(dests["serial"][used], kind="stable")].tolist():
             self._adopt_destination(index, by_index.get(int(dests["service"][index])), now)
         self._dest_indices.adopt(used.tolist())
@@ -381,7 +394,18 @@ class Records:
         )
         self._filter.settle()
         self._slots.adopt([int(services[index]["table"]) for index in by_index])
+        for record in by_index.values():
+            self._mend_table(record)
+        self.publish()
         logger.info("tables adopted services=%d destinations=%d", len(by_index), len(used))
+
+    def _mend_table(self, record: _ServiceRecord) -> None:
+        """Make anew the scheduler's table that an interrupted life did not publish; others keep their turn."""
+        candidates = record.candidates()
+        held = self._slots.read(int(self._tables.services[record.index]["table"])).words
+        due = REGISTRY[record.service.scheduler].build(SlotTable(), [], candidates).words
+        if sorted(held) != sorted(due):
+            self._rebuild(record, [], SlotTable())
 
     def _adopt_destination(self, index: int, record: _ServiceRecord | None, now: float) -> None:
         row = self._tables.dests[index]
@@ -390,7 +414,10 @@ class Records:
             key=key, method=abi.METHOD_NAMES[int(row["method"])], weight=max(0, int(row["weight"]))
         )
         self.addresses[key.address].add(index)
-        self._filter.add(key.address, FilterBit.SERVER)
+        service = (
+            record.service.key if record is not None else _unpacked_key(self._tables.services[row["service"]]["key"])
+        )
+        self._hold(service, key)
         if destination.method is ForwardingMethod.MASQUERADE:
             self._masqueraded.add(index)
         adopted = _DestinationRecord(index, destination)
@@ -399,9 +426,6 @@ class Records:
             return
         adopted.removed_at = now
         row["flags"] = int(row["flags"]) & ~int(DestFlag.PRESENT)
-        service = (
-            record.service.key if record is not None else _unpacked_key(self._tables.services[row["service"]]["key"])
-        )
         self._trash[service][key] = adopted
 
 

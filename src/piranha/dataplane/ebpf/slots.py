@@ -24,15 +24,16 @@ class SlotPool:
 
     def __init__(self, words: NDArray[np.uint32]) -> None:
         self._words = words
-        self._starts: list[int] = [0]
-        self._sizes: dict[int, int] = {0: len(words)}
+        # Word 0 belongs to nobody, so that no table, however short, is published as 0.
+        self._starts: list[int] = [1]
+        self._sizes: dict[int, int] = {1: len(words) - 1}
         self._waiting: deque[tuple[float, int, int]] = deque()
 
     def adopt(self, published: list[int]) -> None:
         """Take over after a restart: `published` are the services' table words in force."""
         used = sorted((table & 0xFFFFFFFF, (table >> 32) + _FRAME) for table in published if table)
         self._starts, self._sizes = [], {}
-        at = 0
+        at = 1
         for start, size in used:
             if start > at:
                 self._insert(at, start - at)

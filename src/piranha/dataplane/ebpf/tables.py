@@ -24,6 +24,8 @@ OBJECT = Path(__file__).parent / "objects" / "lb.bpf.o"
 
 # Slots for each connection that the table shall hold: at three quarters, both lines of a flow are all but never full.
 SLOTS_PER_CONNECTION = 4 / 3
+# Words of the reverse index for each connection: its lines are shorter, so they need more air.
+REVERSE_WORDS_PER_CONNECTION = 2
 # The ticker walks the whole table once in this many ticks.
 TICKS_PER_WALK = 50
 TICK_MS = 20
@@ -47,7 +49,7 @@ class Capacity:
         return {
             "conn_tags": lines,
             "conns": lines * abi.CONN_WAYS,
-            "rev_tags": max(4, lines * abi.CONN_WAYS // abi.REV_WAYS),
+            "rev_tags": max(4, int(self.connections * REVERSE_WORDS_PER_CONNECTION) // abi.REV_WAYS),
             "dests": self.destinations,
             "dest_stats": self.destinations,
             "nexthops": self.destinations,

@@ -8,30 +8,40 @@ from piranha.dataplane.ebpf.schedulers.base import Candidate, Scheduler, SlotTab
 
 
 class _RoundRobin:
-    """An edit does not disturb the turn: it goes on behind the last pick, or behind its predecessor if that is gone."""
+    """An edit does not disturb the turn: it goes on behind the last pick, or behind its predecessor if that is gone.
+
+    `state` of the table is the destination that the turn stands behind when nobody was picked since; 0 is the list's head.
+    """
 
     name = "rr"
     number = 1
 
     def build(self, old: SlotTable, before: Sequence[Candidate], after: Sequence[Candidate]) -> SlotTable:
-        words = usable(after)
-        if not words or not old.words or not old.cursor:
-            return SlotTable(words=words)
-        last = old.words[(old.cursor - 1) % len(old.words)]
-        return SlotTable(words=words, cursor=_turns_behind(last, before, after, len(words)))
+        last = _last(old, before)
+        order = [c.index for c in before]
+        kept = {c.index for c in after}
+        place = order.index(last) if last in order else -1
+        while place >= 0 and order[place] not in kept:
+            place -= 1
+        last = order[place] if place >= 0 else 0
+        return SlotTable(words=usable(after), cursor=_turns_up_to(last, after), state=last)
 
 
-def _turns_behind(last: int, before: Sequence[Candidate], after: Sequence[Candidate], length: int) -> int:
-    """How many turns of the new table come up to and including `last`; 0 starts at the head."""
-    order = [c.index for c in before]
-    place = order.index(last) if last in order else -1
-    position = {c.index: i for i, c in enumerate(after)}
-    while place >= 0 and order[place] not in position:
-        place -= 1
-    if place < 0:
-        return 0
-    turns = sum(1 for c in after[: position[order[place]] + 1] if c.weight > 0)
-    return turns % length
+def _last(table: SlotTable, candidates: Sequence[Candidate]) -> int:
+    """The destination that the running table stands behind."""
+    if not table.words or table.cursor == _turns_up_to(table.state, candidates):
+        return table.state
+    return table.words[(table.cursor - 1) % len(table.words)]
+
+
+def _turns_up_to(last: int, candidates: Sequence[Candidate]) -> int:
+    """Turns of a table made of `candidates` up to and including `last`; 0 when it is not there."""
+    turns = 0
+    for candidate in candidates:
+        turns += candidate.weight > 0
+        if candidate.index == last:
+            return turns
+    return 0
 
 
 SCHEDULER: Scheduler = _RoundRobin()

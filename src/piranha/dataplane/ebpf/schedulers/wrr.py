@@ -25,7 +25,7 @@ class _WeightedRoundRobin:
         after = _fitted(after)
         step, top = _step_and_top(after)
         if not top:
-            return SlotTable(state=_threshold(old, _fitted(before)))
+            return SlotTable()
         now = _threshold(old, _fitted(before))
         if now > top or now <= 0:
             now = top
@@ -54,10 +54,11 @@ def _passes(first: int, step: int, top: int) -> list[int]:
 
 def _threshold(table: SlotTable, candidates: Sequence[Candidate]) -> int:
     """The threshold of the pass that the running table is in."""
-    if not table.words:
+    if not table.words or not table.cursor:
         return table.state
     step, top = _step_and_top(candidates)
-    taken = table.cursor % len(table.words)
+    # A pass whose last turn is taken is still the running one: the threshold steps down with the next turn.
+    taken = (table.cursor - 1) % len(table.words) + 1
     for threshold in _passes(table.state, step, top) if top else []:
         taken -= sum(1 for c in candidates if c.weight >= threshold)
         if taken <= 0:
@@ -71,7 +72,7 @@ def _fitted(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     total = sum(c.weight for c in candidates) // step if top else 0
     if total <= MAX_WORDS:
         return candidates
-    scale = (total * step) / (MAX_WORDS - len(candidates))
+    scale = (total * step) / max(1, MAX_WORDS - len(candidates))
     return [Candidate(c.index, max(1, round(c.weight / scale)) if c.weight > 0 else 0) for c in candidates]
 
 

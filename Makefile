@@ -1,0 +1,82 @@
+# The entrance to the project: `make help` lists what there is. Every target installs what it needs.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+OBJECTS := src/piranha/dataplane/ebpf/objects
+
+# What a fresh Debian or Ubuntu lacks: to compile BPF, to load it, to build networks, to make a virtual environment.
+PACKAGES := clang llvm libbpf-dev linux-libc-dev libbpf1 iproute2 ethtool curl python3-venv
+TEST_PACKAGES := $(PACKAGES) nftables
+
+FORWARD ?= direct
+KEEP ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-unit check format bench docs build wheel clean lab-down packages test-packages
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: build ## a balanced cluster in network namespaces; KEEP=1 leaves it up, FORWARD=nat|tunnel|direct
+	@$(SUDO) $(BIN)/piranha lab demo --forward $(FORWARD) $(if $(KEEP),--keep)
+
+lab-down: build ## remove the cluster of `make run KEEP=1`
+	@$(SUDO) $(BIN)/piranha lab down
+
+test: test-packages build $(VENV)/dev ## every test: unit, packet, network namespaces (as root)
+	@$(SUDO) $(BIN)/python -m pytest tests
+
+test-unit: build $(VENV)/dev ## the tests that need neither root nor BPF
+	@$(BIN)/python -m pytest tests/unit
+
+check: build $(VENV)/dev ## format, lint, types, floors, generated pages
+	@echo "check: ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
+	@echo "check: mypy --strict"; $(BIN)/mypy
+	@echo "check: import-linter"; $(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+	@echo "check: clang-format"; $(BIN)/clang-format --dry-run --Werror bpf/*.h bpf/*.c bpf/sched/*.h
+	@echo "check: generated pages"; $(BIN)/python tools/generate_reference.py --check
+
+format: $(VENV)/dev ## put all code into the house's format
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+	@$(BIN)/clang-format -i bpf/*.h bpf/*.c bpf/sched/*.h
+
+docs: build ## write the generated reference pages anew
+	@$(BIN)/python tools/generate_reference.py
+
+bench: test-packages build $(VENV)/dev ## measure, against peers in the same run; writes bench/results/
+	@$(SUDO) $(BIN)/python -m bench $(BENCH)
+
+build: packages $(VENV)/run ## the virtual environment and the BPF objects
+	@$(BIN)/python tools/build_bpf.py
+
+wheel: build ## a wheel with the BPF objects inside, in dist/
+	@$(BIN)/pip install --quiet build && $(BIN)/python -m build --wheel
+
+clean: ## remove everything that was built; not the virtual environment
+	@rm -rf build dist $(OBJECTS)/*.o .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+packages:
+	@tools/install_packages.sh $(PACKAGES)
+
+test-packages:
+	@tools/install_packages.sh $(TEST_PACKAGES)
+
+$(VENV)/bin/python:
+	@echo "setup: virtual environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: Python 3.11 or later is needed: make PYTHON=python3.11 …")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+
+$(VENV)/run: pyproject.toml | packages $(VENV)/bin/python
+	@echo "setup: piranha and its libraries"
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/dev: pyproject.toml | $(VENV)/run
+	@echo "setup: tools for tests and checks"
+	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@

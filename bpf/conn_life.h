@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The life of one connection, wherever its entry is kept: time, state, and what its destination counts. Tier: established. */
+#ifndef PIRANHA_CONN_LIFE_H
+#define PIRANHA_CONN_LIFE_H
+
+#include "abi.h"
+#include "packet.h"
+#include "tcp_state.h"
+
+static __always_inline __u32 now_jiffies(void)
+{
+	return (__u32)bpf_jiffies64();
+}
+
+static __always_inline int conn_expired(const struct conn *c, __u32 now)
+{
+	return (__s32)(c->expires - now) <= 0;
+}
+
+static __always_inline __be16 conn_dport(const struct conn *c, const struct dest *d)
+{
+	return d->port ? d->port : c->vport;
+}
+
+static __always_inline void dest_add(struct dest *d, __u32 life, __s32 n)
+{
+	__sync_fetch_and_add(LIFE_FLAGS(life) & CONN_INACTIVE ? &d->inactive : &d->active, n);
+}
+
+/* Tier: established. Advance the state by one packet, keep the destination's counts, restart the time-out. */
+static __always_inline void conn_touch(const struct settings *s, struct conn *c, struct dest *d, const struct packet *p,
+				       enum tcp_view view, __u32 now)
+{
+	__u32 timeout = s->udp_timeout;
+
+	if (p->proto == IPPROTO_TCP) {
+		__u32 life = c->life;
+		__u8 state = tcp_state_next(LIFE_STATE(life), p->tcp_flags, view);
+		__u32 flags = LIFE_FLAGS(life) & ~CONN_INACTIVE;
+
+		if (!tcp_state_active(state))
+			flags |= CONN_INACTIVE;
+		__u32 next = LIFE(IPPROTO_TCP, state, flags);
+		/* The loser of a race between two directions changes nothing: the other packet was as good. */
+		if (next != life && __sync_val_compare_and_swap(&c->life, life, next) == life &&
+		    (LIFE_FLAGS(life) ^ flags) & CONN_INACTIVE) {
+			dest_add(d, life, -1);
+			dest_add(d, next, 1);
+		}
+		timeout = s->tcp_timeout[state & (STATES - 1)];
+	}
+	__u32 expires = now + timeout;
+	if (c->expires != expires)
+		c->expires = expires;
+	c->packets++;
+}
+
+#endif

@@ -1,0 +1,80 @@
+"""The application on a unix socket that only root may open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from piranha.base.errors import PiranhaError
+
+MODE = 0o600
+_BACKLOG = 64
+_GRACE_S = 2
+
+
+class _Server(uvicorn.Server):
+    """uvicorn as one task among others: signals belong to the daemon."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def open_socket(path: Path) -> socket.socket:
+    """A listening socket at `path`, in place of one that a dead lvsd left. Only the holder of the lvsd lock calls this.
+
+    Raises PiranhaError when it cannot be made.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        # Bound under another name and renamed: it never stands there with the wrong mode, nor not at all.
+        listener.bind(str(fresh))
+        fresh.chmod(MODE)
+        listener.listen(_BACKLOG)
+        fresh.replace(path)
+    except OSError as error:
+        listener.close()
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise PiranhaError(
+            f"cannot open the API socket {path} ({error.strerror or error})", mend="run as root"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+async def serve(app: Starlette, listener: socket.socket) -> None:
+    """Serve until cancelled; requests that run then get two seconds to end."""
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=200,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise

@@ -1,0 +1,110 @@
+"""`piranha status`: everything that a person asks first, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from piranha.cli.options import json_option, reaching
+from piranha.cli.output import (
+    BAD,
+    DIM,
+    WARN,
+    columns,
+    duration,
+    endpoint,
+    paint,
+    paint_state,
+    plural,
+    scaled,
+    write_json,
+    write_lines,
+)
+from piranha.client.http import Client
+
+if TYPE_CHECKING:
+    from piranha.director.overview import BriefService
+    from piranha.director.status import ConfigurationView, PlaneView, StatusDocument
+
+_SERVICES_SHOWN = 40
+_REASONS_SHOWN = 12
+
+
+@click.command("status")
+@json_option
+@reaching
+def status_command(client: Client, as_json: bool) -> None:
+    """How the director, its services and its data plane are."""
+    document: StatusDocument = client.get("status")
+    if as_json:
+        write_json(document)
+    else:
+        write_lines(_lines(document))
+
+
+def _lines(document: StatusDocument) -> Iterator[str]:
+    uptime = duration(document["uptime_s"])
+    yield f"lvsd {document['version']}  process {document['pid']}, up {uptime}"
+    yield f"configuration  {_configuration(document['configuration'])}"
+    yield from _plane(document["plane"])
+    summary = document["summary"]
+    states = ", ".join(f"{count} {paint_state(state)}" for state, count in summary["states"].items())
+    servers = f"{summary['servers_up']} of {plural(summary['servers'], 'real server')} up"
+    yield f"services       {plural(summary['services'], 'service')}" + (f": {states}; {servers}" if states else "")
+    if document["services"]:
+        yield ""
+        yield from _services(document["services"])
+    warnings = document["configuration"]["warnings"]
+    if document["problems"] or warnings:
+        yield ""
+    for problem in document["problems"]:
+        yield f"{paint('problem', BAD)}  {problem}"
+    for warning in warnings:
+        mend = f": {warning['suggestion']}" if warning["suggestion"] else ""
+        yield f"{paint('warning', WARN)}  {warning['file']}:{warning['line']}: {warning['message']}{mend}"
+
+
+def _configuration(view: ConfigurationView) -> str:
+    changed = paint(", changed on disk", WARN) if view["changed_on_disk"] else ""
+    return f"{view['path']}, serial {view['serial_no']}, loaded {view['loaded_at']}{changed}"
+
+
+def _plane(plane: PlaneView) -> Iterator[str]:
+    hooks = ", ".join(f"{interface} {hook}" for interface, hook in plane["hooks"].items()) or "no interface"
+    yield f"data plane     {plane['name']}: {hooks}"
+    counts = plane["connections"]
+    capacity = f" of {counts['capacity']:,}" if counts["capacity"] else ""
+    active, inactive = counts["tcp_active"] + counts["udp_active"], counts["tcp_inactive"] + counts["udp_inactive"]
+    yield f"connections    {counts['total']:,}{capacity} ({active:,} active, {inactive:,} inactive)"
+    reasons = sorted(((word, n) for word, n in plane["reasons"].items() if n), key=lambda reason: -reason[1])
+    if reasons:
+        shown = ", ".join(f"{word} {scaled(n)}" for word, n in reasons[:_REASONS_SHOWN])
+        yield f"packets        {shown}"
+    for text in plane["notes"]:
+        yield f"               {paint(text, DIM)}"
+
+
+def _services(services: list[BriefService]) -> Iterator[str]:
+    rows = [["SERVICE", "NAME", "SCHEDULER", "SERVERS", "CONNECTIONS", "NEW/S", "STATE"]]
+    if len(services) > _SERVICES_SHOWN:
+        # Where not all fit, those that ask for a person come first.
+        services = sorted(services, key=lambda service: service["state"] == "up")
+    for service in services[:_SERVICES_SHOWN]:
+        rows.append(
+            [
+                f"{service['protocol']} {endpoint(service['address'], service['port'])}",
+                service["name"] or "-",
+                service["scheduler"],
+                f"{service['servers_up']}/{service['servers']}",
+                scaled(service["connections"]),
+                f"{service['connections_per_s']:g}",
+                service["state"],
+            ]
+        )
+    for index, line in enumerate(columns(rows, right=(3, 4, 5))):
+        state = rows[index][-1]
+        yield paint(line, DIM) if index == 0 else line.removesuffix(state) + paint_state(state)
+    if len(services) > _SERVICES_SHOWN:
+        yield f"and {len(services) - _SERVICES_SHOWN:,} more: piranha services"

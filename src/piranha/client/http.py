@@ -1,0 +1,89 @@
+"""The HTTP client of lvsd: one request on the unix socket, within a bounded time."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from piranha.base.errors import PiranhaError, UnreachableError, UsageError
+
+TIMEOUT_S = 10.0
+MAX_ANSWER_BYTES = 1 << 30
+
+
+class RefusedError(PiranhaError):
+    """lvsd answered with a problem. `document` is the RFC 9457 document, with every finding for a bad file."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        super().__init__(str(document.get("detail", "refused")), mend=str(document.get("mend", "")))
+        self.document = document
+
+
+class Client:
+    """Asks the lvsd whose API socket is at `socket_path`. `timeout_s` bounds each wait of a request."""
+
+    def __init__(self, socket_path: Path, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._path = socket_path
+        self._timeout_s = timeout_s
+
+    def get(self, resource: str, query: Mapping[str, str] | None = None) -> Any:
+        """The document of `/api/v1/RESOURCE`. Raises UnreachableError, `RefusedError`, UsageError."""
+        return self._ask("GET", f"/api/v1/{resource}" + (f"?{urlencode(query)}" if query else ""))
+
+    def post(self, resource: str) -> Any:
+        return self._ask("POST", f"/api/v1/{resource}")
+
+    def _ask(self, method: str, target: str) -> Any:
+        connection = _UnixConnection(self._path, self._timeout_s)
+        try:
+            connection.request(method, target, headers={"Host": "piranha", "Content-Length": "0"})
+            answer = connection.getresponse()
+            # Only a read without a bound of its own notices an answer that was cut short.
+            if (answer.length or 0) > MAX_ANSWER_BYTES:
+                raise UnreachableError("the answer of lvsd is too long", mend="ask for less")
+            body = answer.read()
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise UnreachableError("lvsd is not running", mend="start it with `piranha lvsd`") from None
+        except PermissionError:
+            raise UnreachableError(f"{self._path} may not be opened", mend="run as root") from None
+        except TimeoutError:
+            raise UnreachableError(
+                f"lvsd did not answer within {self._timeout_s:g} s", mend="look at its log, it may be overloaded"
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise UnreachableError(
+                f"lvsd broke off ({error or type(error).__name__})", mend="look at its log"
+            ) from None
+        finally:
+            connection.close()
+        return _document(answer.status, body)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _document(status: int, body: bytes) -> Any:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        raise UnreachableError(
+            f"the answer of lvsd is no JSON (HTTP {status})", mend="is it another version?"
+        ) from None
+    if status < 400:
+        return document
+    if status == 400:
+        raise UsageError(str(document.get("detail", "")), mend=str(document.get("mend", "")))
+    raise RefusedError(document)

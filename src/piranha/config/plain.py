@@ -1,0 +1,36 @@
+"""A configuration as plain dictionaries and lists, for JSON: the directives' own names and words."""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
+
+from piranha.model.configuration import Configuration
+from piranha.model.service import Protocol
+
+Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
+
+
+def as_plain(configuration: Configuration) -> dict[str, Plain]:
+    """Every value of the configuration, defaults included; times are seconds under `…_s`."""
+    plain = _plain(configuration)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _plain(value: object) -> Plain:
+    match value:
+        case Protocol():
+            return value.word
+        case Enum():
+            return str(value.value)
+        case IPv4Address() | IPv6Address():
+            return str(value)
+        case tuple():
+            return [_plain(item) for item in value]
+        case None | bool() | int() | float() | str():
+            return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    raise TypeError(f"no plain form for {type(value).__name__}")

@@ -1,0 +1,199 @@
+"""Configuration files on disk: bounded reading, atomic writing, and the versions before.
+
+A write goes to a temporary file in the same folder, is flushed to the disk, and takes the old file's place in one step.
+Whoever reads meanwhile has the old file or the new one, never a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from piranha.base.errors import PiranhaError
+from piranha.base.lock import FileLock
+from piranha.config.edit import raise_serial_no
+from piranha.config.names import Names
+from piranha.config.parser import MAX_BYTES, Parsed
+from piranha.config.problem import Problem
+from piranha.config.semantics import check_text
+from piranha.config.syntax import split
+
+NEW_FILE_MODE = 0o640
+KEPT_VERSIONS = 50
+_ENCODING, _BYTES_THAT_ARE_NO_TEXT = "utf-8", "surrogateescape"
+
+
+class RefusedTextError(PiranhaError):
+    """A text with errors is not stored. `problems` has all of them."""
+
+    def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        first = self.problems[0]
+        super().__init__(f"{path} is not changed: line {first.line}: {first.message}", mend=first.suggestion)
+
+
+class ChangedMeanwhileError(PiranhaError):
+    """The file is not the one that the change was made on."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} was changed by somebody else meanwhile", mend="read it again and repeat the change")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A file as it was read: its text, what that says, and the digest that a later `save` is compared with."""
+
+    path: Path
+    text: str
+    parsed: Parsed
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A former text. Numbers grow with every change."""
+
+    number: int
+    path: Path
+    changed_at: float
+
+    def read(self) -> str:
+        return read_text(self.path)
+
+
+class ConfigurationStore:
+    """The one writer of an `lvs.cf`; keeps the last `kept_versions` former texts in `state`/history."""
+
+    def __init__(
+        self, path: Path, state: Path, *, kept_versions: int = KEPT_VERSIONS, names: Names | None = None
+    ) -> None:
+        self._path = path
+        self._history = state / "history"
+        self._lock_path = state / "config.lock"
+        self._kept_versions = kept_versions
+        self._names = names
+
+    def load(self) -> Stored:
+        """The file with all its problems. Raises PiranhaError when it cannot be read; never for what it says."""
+        text = read_text(self._path)
+        parsed = check_text(text, file=str(self._path), names=self._names)
+        return Stored(path=self._path, text=text, parsed=parsed, digest=digest_of(text))
+
+    def save(self, text: str, *, expected_digest: str | None = None) -> Stored:
+        """Store a text with `serial_no` raised; the text before becomes a version.
+
+        A text that says the same as the file, byte by byte, changes nothing. Raises `RefusedTextError` when the
+        text has errors, `ChangedMeanwhileError` when the file's digest is not the expected one, PiranhaError when the
+        disk refuses or another process is writing.
+        """
+        parsed = check_text(text, file=str(self._path), names=self._names)
+        if not parsed.is_usable:
+            raise RefusedTextError(self._path, parsed.errors)
+        with FileLock(self._lock_path):
+            before = read_text(self._path) if self._path.exists() else None
+            if expected_digest is not None and (before is None or digest_of(before) != expected_digest):
+                raise ChangedMeanwhileError(self._path)
+            if before == text:
+                return self.load()
+            raised = raise_serial_no(split(text)).text
+            if before is not None:
+                self._keep(before)
+            write_atomically(self._path, raised)
+        return self.load()
+
+    def versions(self) -> list[Version]:
+        """The former texts, the latest first."""
+        found = []
+        for path in self._history.glob("lvs.cf.*"):
+            number = path.name.rpartition(".")[2]
+            if number.isdigit():
+                found.append(Version(number=int(number), path=path, changed_at=path.stat().st_mtime))
+        return sorted(found, key=lambda version: -version.number)
+
+    def _keep(self, text: str) -> None:
+        self._history.mkdir(mode=0o700, parents=True, exist_ok=True)
+        versions = self.versions()
+        number = versions[0].number + 1 if versions else 1
+        write_atomically(self._history / f"lvs.cf.{number:08}", text)
+        for version in versions[self._kept_versions - 1 :]:
+            version.path.unlink(missing_ok=True)
+
+
+def digest_of(text: str) -> str:
+    """A text's fingerprint: equal for equal bytes alone."""
+    return hashlib.sha256(text.encode(_ENCODING, _BYTES_THAT_ARE_NO_TEXT)).hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, bytes that are not UTF-8 as surrogates.
+
+    Raises PiranhaError when it cannot be read, or is longer than a configuration may be: then only the beginning was
+    read, or nothing where the length is known.
+    """
+    try:
+        with path.open("rb") as file:
+            return text_from(file, str(path), size=os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        raise PiranhaError(f"cannot read {path} ({error.strerror})", mend="name a readable lvs.cf") from error
+
+
+def text_from(file: BinaryIO, name: str, *, size: int = 0) -> str:
+    """The text of an open file, no more than `MAX_BYTES` of it; raises PiranhaError when there is more."""
+    content = b"" if size > MAX_BYTES else file.read(MAX_BYTES + 1)
+    if size > MAX_BYTES or len(content) > MAX_BYTES:
+        raise PiranhaError(f"{name} is longer than {MAX_BYTES // 1024 // 1024} MiB", mend="is this an lvs.cf?")
+    return content.decode(_ENCODING, _BYTES_THAT_ARE_NO_TEXT)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's text in one step; mode, owner and extended attributes stay. A symbolic link keeps pointing.
+
+    Raises PiranhaError when the disk refuses; the old file is then untouched.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        _replace(target, text.encode(_ENCODING, _BYTES_THAT_ARE_NO_TEXT))
+    except OSError as error:
+        raise PiranhaError(f"cannot write {path} ({error.strerror})", mend="the file is as it was") from error
+
+
+def _replace(target: Path, content: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _like(file.fileno(), target)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _like(descriptor: int, target: Path) -> None:
+    """Give the new file the old one's owner, mode and extended attributes."""
+    try:
+        status = target.stat()
+    except FileNotFoundError:
+        os.fchmod(descriptor, NEW_FILE_MODE)
+        return
+    if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+    os.fchmod(descriptor, status.st_mode & 0o7777)
+    # Labels are refused by some file systems and to some users; the content matters more.
+    with contextlib.suppress(OSError):
+        for attribute in os.listxattr(target):
+            os.setxattr(descriptor, attribute, os.getxattr(target, attribute))

@@ -1,0 +1,148 @@
+"""lvsd: builds plane, nanny, director and API and runs them until a signal. Stopping leaves the kernel forwarding."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+
+from starlette.applications import Starlette
+
+import piranha
+from piranha.api.app import create_app
+from piranha.api.server import open_socket, serve
+from piranha.base.clock import MonotonicClock
+from piranha.base.errors import PiranhaError
+from piranha.base.lock import FileLock, LockedError
+from piranha.base.notify import Notifier
+from piranha.base.paths import Paths
+from piranha.dataplane.port import DataPlane
+from piranha.director.addresses import host_addresses
+from piranha.director.director import Director
+from piranha.director.health import HealthBook
+from piranha.director.source import Reading, read_configuration
+from piranha.model.configuration import Configuration, DataPlaneChoice
+from piranha.monitor.engine import Nanny
+
+MEMORY = "memory"
+
+logger = logging.getLogger(__name__)
+
+
+def run_lvsd(paths: Paths, *, dataplane: str | None = None) -> None:
+    """Run until SIGTERM or SIGINT; SIGHUP reloads. `dataplane` overrides the file's choice.
+
+    Raises `ConfigurationError` for a bad file and PiranhaError for everything else that prevents a start; the table
+    in the kernel is then untouched.
+    """
+    reading = read_configuration(paths.config)
+    try:
+        lock = FileLock(paths.lvsd_lock)
+    except LockedError as error:
+        raise PiranhaError(
+            f"lvsd is running already (process {error.pid or '?'})", mend="change it with `piranha reload`"
+        ) from None
+    with lock:
+        plane = open_plane(paths, reading.configuration, dataplane)
+        try:
+            asyncio.run(_Daemon(paths, reading, plane).run())
+        except BaseExceptionGroup as group:
+            raise _reason_of(group) from group
+        finally:
+            plane.close()
+
+
+def open_plane(paths: Paths, configuration: Configuration, choice: str | None = None) -> DataPlane:
+    """The data plane that the file, or `choice` above it, asks for. Raises PiranhaError with the mend."""
+    wanted = choice or configuration.dataplane.value
+    if wanted == MEMORY:
+        from piranha.dataplane.memory import MemoryPlane
+
+        return MemoryPlane()
+    if wanted == DataPlaneChoice.IPVS:
+        raise PiranhaError("dataplane = ipvs is not in this version", mend="write dataplane = auto")
+    from piranha.dataplane.ebpf.plane import EbpfPlane, PlaneSettings
+
+    return EbpfPlane.open(paths, PlaneSettings.of(configuration))
+
+
+class _Daemon:
+    """The tasks of one lvsd and the signals that steer them."""
+
+    def __init__(self, paths: Paths, reading: Reading, plane: DataPlane) -> None:
+        self._paths = paths
+        self._reading = reading
+        self._plane = plane
+        self._notifier = Notifier()
+        self._stop = asyncio.Event()
+        self._hangup = asyncio.Event()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        clock, health = MonotonicClock(), HealthBook()
+        director = Director(
+            self._reading,
+            self._plane,
+            Nanny(clock, health.note),
+            health,
+            clock,
+            addresses=host_addresses,
+            beat=self._notifier.alive,
+        )
+        # The socket comes first: where it cannot be made nothing in the kernel has been touched yet.
+        listener = open_socket(self._paths.api_socket)
+        try:
+            difference = director.start()
+            logger.info(
+                "started version=%s config=%s dataplane=%s changes=%d",
+                piranha.__version__,
+                self._reading.path,
+                self._plane.status().name,
+                len(difference),
+            )
+            await self._work(director, create_app(director), listener)
+        finally:
+            self._paths.api_socket.unlink(missing_ok=True)
+            listener.close()
+
+    async def _work(self, director: Director, app: Starlette, listener: socket.socket) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(director.run(), name="director"),
+                group.create_task(serve(app, listener), name="api"),
+                group.create_task(self._reload_on_hangup(director), name="hangup"),
+            ]
+            self._notifier.ready(f"switching by {self._reading.path}")
+            await self._stop.wait()
+            self._notifier.stopping()
+            for task in tasks:
+                task.cancel()
+        logger.info("stopped, the kernel goes on forwarding; `piranha unload` takes the data plane out")
+
+    async def _reload_on_hangup(self, director: Director) -> None:
+        while True:
+            await self._hangup.wait()
+            self._hangup.clear()
+            self._notifier.reloading()
+            try:
+                await director.reload()
+            except PiranhaError as error:
+                logger.error('reload failed error="%s"', error)
+                for problem in getattr(error, "problems", ()):
+                    logger.error("%s", problem)
+            self._notifier.ready(f"switching by {director.configuration_path}")
+
+
+def _reason_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The operating error that ended the tasks, or the group itself where it was a programmer's."""
+    operating, rest = group.split(PiranhaError)
+    if operating is None or rest is not None:
+        return group
+    error: BaseException = operating
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

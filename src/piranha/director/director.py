@@ -1,0 +1,296 @@
+"""The director's shell: brings file, health and plane together, and keeps the table right every second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import piranha
+from piranha.base.clock import Clock
+from piranha.config.plain import as_plain
+from piranha.dataplane.port import ConnectionFilter, DataPlane
+from piranha.director.addresses import missing_vips
+from piranha.director.health import HealthBook, HealthSource, targets_of
+from piranha.director.layout import Layout, lay_out
+from piranha.director.overview import overview
+from piranha.director.rates import RateMeter
+from piranha.director.reconcile import Reconciler
+from piranha.director.services import ServicesDocument, services_document
+from piranha.director.source import ConfigurationError, Reading, changed_on_disk, read_configuration
+from piranha.director.status import (
+    ConfigurationDocument,
+    ConfigurationView,
+    ConnectionsDocument,
+    ReloadDocument,
+    StatusDocument,
+    connections_document,
+    plane_view,
+    warnings_of,
+)
+from piranha.director.switch import Switch
+from piranha.model.address import IPAddress
+from piranha.model.configuration import Configuration
+from piranha.monitor.target import TargetKey, TargetStatus
+
+TICK_S = 1.0
+ADDRESSES_EVERY_S = 5.0
+PROBLEMS_SHOWN = 100
+_LOGGED_AT_ONCE = 20
+_SHARE = 4
+"""After a comparison that took t seconds the next waits this many t: a storm of verdicts may not eat the loop."""
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Running(Protocol):
+    """A plane with work of its own, such as keeping next hops fresh."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+
+@runtime_checkable
+class Reconfigurable(Protocol):
+    """A plane that itself has settings in the file, such as its interfaces."""
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Take over what a reload changed. Raises PiranhaError and stays as it was when it cannot."""
+        ...
+
+
+class Director:
+    """lvsd without its process: `start`, then `run` until cancelled; everything from one event loop.
+
+    `addresses` lists this host's addresses and may block; `beat` is called once a tick, for a watchdog.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        plane: DataPlane,
+        nanny: HealthSource,
+        health: HealthBook,
+        clock: Clock,
+        *,
+        addresses: Callable[[], frozenset[IPAddress]],
+        beat: Callable[[], None] = lambda: None,
+        tick_s: float = TICK_S,
+    ) -> None:
+        self._reading = reading
+        self._opened_with = reading.configuration
+        self._plane = plane
+        self._nanny = nanny
+        self._health = health
+        self._clock = clock
+        self._addresses = addresses
+        self._beat = beat
+        self._tick_s = tick_s
+        self._layout = Layout()
+        self._switch = Switch(plane, Reconciler())
+        self._meter = RateMeter()
+        self._reloading = asyncio.Lock()
+        self._present: frozenset[IPAddress] | None = None
+        self._missing: tuple[str, ...] = ()
+        self._started_at = clock.now()
+        self._started_wall = datetime.now(UTC)
+        self._loaded_wall = self._started_wall
+
+    @property
+    def configuration_path(self) -> Path:
+        return self._reading.path
+
+    def start(self) -> tuple[str, ...]:
+        """Take the file into force and make the table right, adopting what it holds. Returns the difference."""
+        return self._install(self._reading)
+
+    async def run(self) -> None:
+        """Keep everything right until cancelled. `start` comes first."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._nanny.run(), name="nanny")
+            tasks.create_task(self._converge_forever(), name="reconciler")
+            tasks.create_task(self._watch_addresses(), name="addresses")
+            if isinstance(self._plane, Running):
+                tasks.create_task(self._plane.run(), name="plane")
+
+    async def reload(self) -> ReloadDocument:
+        """Read the file again and apply every change of it.
+
+        Raises `ConfigurationError` or another PiranhaError when it is not usable; the old configuration then goes on.
+        """
+        async with self._reloading:
+            path = self._reading.path
+            try:
+                # In a thread: a host name in the file may take seconds to look up.
+                reading = await asyncio.to_thread(read_configuration, path)
+                if isinstance(self._plane, Reconfigurable):
+                    self._plane.reconfigure(reading.configuration)
+                    self._opened_with = replace(reading.configuration, dataplane=self._opened_with.dataplane)
+            except ConfigurationError as refused:
+                logger.warning(
+                    "reload refused, the old configuration goes on file=%s problems=%d", path, len(refused.problems)
+                )
+                raise
+            changes = self._install(reading)
+            logger.info("reloaded file=%s serial_no=%d changes=%d", path, reading.configuration.serial_no, len(changes))
+            return ReloadDocument(
+                accepted=True,
+                serial_no=reading.configuration.serial_no,
+                changes=list(changes),
+                problems=list(self._problems(changed=False)),
+                warnings=warnings_of(reading.problems),
+            )
+
+    def status(self) -> StatusDocument:
+        changed = changed_on_disk(self._reading)
+        summary, services = overview(
+            self._layout.services,
+            self._plane.snapshot(),
+            health=self._health.settle(),
+            held=self._switch.reconciler.held,
+            baseline=self._meter.baseline(self._clock.now()),
+        )
+        return StatusDocument(
+            version=piranha.__version__,
+            pid=os.getpid(),
+            started_at=_rfc3339(self._started_wall),
+            uptime_s=round(self._clock.now() - self._started_at, 1),
+            configuration=self._configuration_view(changed),
+            plane=plane_view(self._plane.status(), self._plane.connection_counts()),
+            summary=summary,
+            services=services,
+            problems=list(self._problems(changed)),
+        )
+
+    def services(self) -> ServicesDocument:
+        now = self._clock.now()
+        return services_document(
+            self._layout.services,
+            self._plane.snapshot(),
+            checkup=self._checkup,
+            held=self._switch.reconciler.held,
+            errors=self._switch.errors,
+            baseline=self._meter.baseline(now),
+            now=now,
+        )
+
+    def connections(self, wanted: ConnectionFilter) -> ConnectionsDocument:
+        return connections_document(self._plane.connections(wanted))
+
+    def configuration(self) -> ConfigurationDocument:
+        """The file in force: about it, its text as it was read, and what it says."""
+        return ConfigurationDocument(
+            configuration=self._configuration_view(changed_on_disk(self._reading)),
+            text=self._reading.text,
+            values=as_plain(self._reading.configuration),
+        )
+
+    def _install(self, reading: Reading) -> tuple[str, ...]:
+        """The one place where a configuration comes into force."""
+        now = self._clock.now()
+        layout = lay_out(reading.configuration, self._plane.capabilities, reading.places)
+        targets = targets_of(layout)
+        self._nanny.set_targets(targets)
+        health = self._health.keep(targets)
+        self._switch.reconciler.adopt(layout, reading.configuration, self._plane.snapshot(), health, now)
+        self._reading, self._layout = reading, layout
+        self._loaded_wall = datetime.now(UTC)
+        _warn('not switched refusal="%s"', layout.refusals)
+        _warn('switched otherwise warning="%s"', layout.warnings)
+        difference = self._converge()
+        self._look_for_vips()
+        return difference
+
+    def _converge(self) -> tuple[str, ...]:
+        now = self._clock.now()
+        self._health.changed.clear()
+        repair, before = self._switch.converge(self._health.settle(), now)
+        if before:
+            self._meter.sample(before, now)
+        return repair.difference
+
+    async def _converge_forever(self) -> None:
+        while True:
+            spent_s = time.monotonic()
+            self._converge()
+            self._beat()
+            spent_s = time.monotonic() - spent_s
+            await asyncio.sleep(min(self._tick_s, _SHARE * spent_s))
+            try:
+                async with asyncio.timeout(self._tick_s):
+                    await self._health.changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _watch_addresses(self) -> None:
+        while True:
+            try:
+                self._present = await asyncio.to_thread(self._addresses)
+            except OSError as error:
+                logger.warning('cannot list the addresses of this host error="%s"', error)
+                self._present = None
+            self._look_for_vips()
+            await asyncio.sleep(ADDRESSES_EVERY_S)
+
+    def _look_for_vips(self) -> None:
+        present = self._present
+        missing = () if present is None else tuple(missing_vips(self._layout.services, present))
+        known = frozenset(self._missing)
+        _warn("VIP missing: %s", [sentence for sentence in missing if sentence not in known])
+        self._missing = missing
+
+    def _checkup(self, key: TargetKey) -> TargetStatus | None:
+        try:
+            return self._nanny.status(key)
+        except KeyError:
+            return None
+
+    def _problems(self, changed: bool) -> Sequence[str]:
+        """What asks for a person, the worst first."""
+        switch = self._switch
+        sentences = [f"the data plane cannot be read: {switch.fault}"] if switch.fault else []
+        sentences += [f"{key}: {error}" for key, error in switch.errors.items()]
+        sentences += [str(refusal) for refusal in self._layout.refusals]
+        sentences += self._missing
+        sentences += self._layout.warnings
+        sentences += [
+            f"{directive} was changed and waits for a restart of lvsd, which does not interrupt forwarding"
+            for directive in ("dataplane", "interfaces", "hook")
+            if getattr(self._opened_with, directive) != getattr(self._reading.configuration, directive)
+        ]
+        if changed:
+            sentences.append(f"{self._reading.path} was changed on disk and is not in force: run `piranha reload`")
+        if len(sentences) > PROBLEMS_SHOWN:
+            sentences[PROBLEMS_SHOWN:] = [f"and {len(sentences) - PROBLEMS_SHOWN} more problems"]
+        return sentences
+
+    def _configuration_view(self, changed: bool) -> ConfigurationView:
+        configuration = self._reading.configuration
+        return ConfigurationView(
+            path=str(self._reading.path),
+            serial_no=configuration.serial_no,
+            service=configuration.service.value,
+            loaded_at=_rfc3339(self._loaded_wall),
+            changed_on_disk=changed,
+            warnings=warnings_of(self._reading.problems),
+        )
+
+
+def _warn(text: str, things: Sequence[object]) -> None:
+    """One warning for each of the first things, and how many more there are."""
+    for thing in things[:_LOGGED_AT_ONCE]:
+        logger.warning(text, thing)
+    if len(things) > _LOGGED_AT_ONCE:
+        logger.warning(text, f"and {len(things) - _LOGGED_AT_ONCE} more")
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,67 @@
+"""The port to whoever checks: the nanny in service, a fake in tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from piranha.director.layout import Layout
+from piranha.model.health import Health
+from piranha.monitor.rules import probe_of
+from piranha.monitor.target import Target, TargetKey, TargetStatus
+
+
+class HealthSource(Protocol):
+    """Checks targets. All calls come from the event loop's thread."""
+
+    def set_targets(self, targets: Mapping[TargetKey, Target]) -> None:
+        """Check exactly these from now on; verdicts of those that stay are kept."""
+        ...
+
+    def status(self, key: TargetKey) -> TargetStatus:
+        """Raises KeyError for a target that is not watched."""
+        ...
+
+    async def run(self) -> None:
+        """Check until cancelled."""
+        ...
+
+
+def targets_of(layout: Layout) -> dict[TargetKey, Target]:
+    """What to check for a layout."""
+    targets: dict[TargetKey, Target] = {}
+    for service in layout.services:
+        for member in service.members:
+            probe, rules = probe_of(service.virtual, member.server)
+            targets[member.key] = Target(probe=probe, rules=rules)
+    return targets
+
+
+class HealthBook:
+    """The verdicts so far. `note` is what the checker calls; `changed` wakes whoever waits for news.
+
+    `verdicts` is replaced, never changed: the same object means the same health.
+    """
+
+    def __init__(self) -> None:
+        self.verdicts: Mapping[TargetKey, Health] = {}
+        self.changed = asyncio.Event()
+        self._fresh: dict[TargetKey, Health] = {}
+
+    def note(self, key: TargetKey, health: Health, reason: str) -> None:
+        self._fresh[key] = health
+        self.changed.set()
+
+    def settle(self) -> Mapping[TargetKey, Health]:
+        """The verdicts with everything noted so far."""
+        if self._fresh:
+            self.verdicts = {**self.verdicts, **self._fresh}
+            self._fresh = {}
+        return self.verdicts
+
+    def keep(self, keys: Iterable[TargetKey]) -> Mapping[TargetKey, Health]:
+        """Forget the verdicts of all others."""
+        before = self.settle()
+        self.verdicts = {key: before[key] for key in keys if key in before}
+        return self.verdicts

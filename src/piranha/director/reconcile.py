@@ -1,0 +1,143 @@
+"""The reconciler: compares what is with what should be, and says what to do about it. A core: no I/O, time comes in.
+
+It keeps only what may be forgotten: the *holds*. A destination that is already in the table but has no verdict yet
+(lvsd was killed and came back, or a person edited the file) stays as it is until its first verdict, or until two
+timeouts of its check have passed. So neither a restart nor a reload ever empties a working pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from piranha.dataplane.plan import foreign_conflicts, plan
+from piranha.dataplane.port import Operation, SetTimeouts
+from piranha.director.desired import desired_entries
+from piranha.director.difference import describe
+from piranha.director.layout import Layout
+from piranha.model.configuration import Configuration
+from piranha.model.health import Health
+from piranha.model.service import ServiceEntry, ServiceKey, ServiceStatus, Timeouts
+from piranha.monitor.target import TargetKey
+
+HOLD_TIMEOUTS = 2
+"""How many timeouts of its check a destination without a verdict is held."""
+DEFAULT_TIMEOUTS = Timeouts(tcp_s=900, tcp_fin_s=120, udp_s=300)
+"""What IPVS starts with; a reload that drops a timeout from the file returns to it."""
+_TIMEOUT_TOLERANCE_S = 0.05
+"""A plane may round to its own tick."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """What to apply now. `difference` is for people; `conflicts` are desired keys that a foreign service occupies.
+
+    `desired` is the same object as long as nothing asked for a change: operations are then the repair of a drift.
+    """
+
+    desired: tuple[ServiceEntry, ...]
+    operations: tuple[Operation, ...]
+    difference: tuple[str, ...]
+    conflicts: tuple[ServiceKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    weighted: bool
+    until: float
+
+
+class Reconciler:
+    """Desired against actual, with the holds of destinations that await their first verdict."""
+
+    def __init__(self) -> None:
+        self.layout = Layout()
+        self.timeouts = Timeouts()
+        self._holds: dict[TargetKey, _Hold] = {}
+        self._basis: tuple[Mapping[TargetKey, Health], frozenset[TargetKey]] | None = None
+        self._entries: tuple[ServiceEntry, ...] = ()
+
+    @property
+    def held(self) -> frozenset[TargetKey]:
+        """Members that stay in the table without a verdict."""
+        return frozenset(self._holds)
+
+    def adopt(
+        self,
+        layout: Layout,
+        configuration: Configuration,
+        actual: Sequence[ServiceStatus],
+        health: Mapping[TargetKey, Health],
+        now: float,
+    ) -> None:
+        """Take a new layout. What stands in `actual` without a verdict is held; an older hold keeps its deadline."""
+        standing = {
+            TargetKey(service=status.service.key, destination=d.destination.key): d.destination.weight > 0
+            for status in actual
+            if not status.foreign
+            for d in status.destinations
+        }
+        holds: dict[TargetKey, _Hold] = {}
+        for service in layout.services:
+            for member in service.members:
+                if health.get(member.key, Health.UNKNOWN) is Health.UNKNOWN and member.key in standing:
+                    fresh = _Hold(standing[member.key], now + HOLD_TIMEOUTS * service.virtual.timeout_s)
+                    holds[member.key] = self._holds.get(member.key, fresh)
+        self.layout = layout
+        self.timeouts = _wanted_timeouts(configuration, self.timeouts)
+        self._holds = holds
+        self._basis = None
+
+    def desired(self, health: Mapping[TargetKey, Health], now: float) -> tuple[ServiceEntry, ...]:
+        """The table that should be now. Holds that met their verdict or their deadline are gone after this.
+
+        `health` is never changed by its owner: the same object means the same health, and nothing is computed anew.
+        """
+        self._holds = {
+            key: hold
+            for key, hold in self._holds.items()
+            if hold.until > now and health.get(key, Health.UNKNOWN) is Health.UNKNOWN
+        }
+        if self._basis is None or self._basis[0] is not health or self._basis[1] != self.held:
+            held = {key: hold.weighted for key, hold in self._holds.items()}
+            self._entries = desired_entries(self.layout, health, held)
+            self._basis = (health, self.held)
+        return self._entries
+
+    def reconcile(
+        self,
+        actual: Sequence[ServiceStatus],
+        timeouts: Timeouts,
+        health: Mapping[TargetKey, Health],
+        now: float,
+    ) -> Repair:
+        """What makes the plane, which has the table `actual` and the timeouts `timeouts`, as it should be."""
+        desired = self.desired(health, now)
+        operations = plan(actual, desired)
+        if not _covers(timeouts, self.timeouts):
+            operations.insert(0, SetTimeouts(timeouts=self.timeouts))
+        return Repair(
+            desired=desired,
+            operations=tuple(operations),
+            difference=describe(operations, actual) if operations else (),
+            conflicts=foreign_conflicts(actual, desired),
+        )
+
+
+def _wanted_timeouts(configuration: Configuration, before: Timeouts) -> Timeouts:
+    return Timeouts(
+        tcp_s=configuration.tcp_timeout_s or (before.tcp_s and DEFAULT_TIMEOUTS.tcp_s),
+        tcp_fin_s=configuration.tcpfin_timeout_s or (before.tcp_fin_s and DEFAULT_TIMEOUTS.tcp_fin_s),
+        udp_s=configuration.udp_timeout_s or (before.udp_s and DEFAULT_TIMEOUTS.udp_s),
+    )
+
+
+def _covers(actual: Timeouts, wanted: Timeouts) -> bool:
+    return all(
+        want == 0 or abs(have - want) <= _TIMEOUT_TOLERANCE_S
+        for have, want in (
+            (actual.tcp_s, wanted.tcp_s),
+            (actual.tcp_fin_s, wanted.tcp_fin_s),
+            (actual.udp_s, wanted.udp_s),
+        )
+    )

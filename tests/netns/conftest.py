@@ -1,0 +1,15 @@
+"""Fixtures of the network-namespace tests; they skip with the reason where our rights are not enough."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/netns" in str(item.path):
+            item.add_marker(pytest.mark.root)
+            if os.geteuid() != 0:
+                item.add_marker(pytest.mark.skip(reason="needs root: network namespaces and BPF programs"))

@@ -1,0 +1,160 @@
+"""Hypothesis strategies for whole configurations, and for texts as people leave them."""
+
+from __future__ import annotations
+
+import random
+from ipaddress import IPv4Address
+
+from hypothesis import strategies as st
+
+from piranha.base.errors import PiranhaError
+from piranha.config.parser import resolve
+from piranha.config.writer import quoted
+from piranha.model.configuration import (
+    Configuration,
+    DataPlaneChoice,
+    DeviceAddress,
+    HookChoice,
+    ProfileChoice,
+    RealServer,
+    ReservationConflictAction,
+    ServiceMode,
+    VirtualServer,
+)
+from piranha.model.service import ForwardingMethod, Protocol
+
+ORIGINAL_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh")
+ALL_SCHEDULERS = (*ORIGINAL_SCHEDULERS, "sed", "nq", "fo", "ovf", "mh", "twos")
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        quoted(text)
+        quoted(text, always=True)
+    except PiranhaError:
+        return False
+    return True
+
+
+LETTERS = st.one_of(
+    st.sampled_from(" \t\"'#{}[]=\\%*aAzZ09.:/-_"),
+    st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\n\x00"),
+)
+TEXTS = st.text(LETTERS, max_size=12).filter(_is_writable)
+PLAIN_TEXTS = st.text(st.sampled_from(" \t#{}[]=\\%*aAzZ09.:/-_"), max_size=12).filter(_is_writable)
+
+
+def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration]:
+    """Resolved configurations; `original` keeps to what the original's language can say."""
+    texts = PLAIN_TEXTS if original else TEXTS
+    addresses = st.ip_addresses(v=4) if original else st.ip_addresses()
+    specified = addresses.filter(lambda address: not address.is_unspecified)
+    whole = st.integers(1, 86400)
+    times = whole if original else st.one_of(whole, st.integers(1, 10**6).map(lambda ms: ms / 1000))
+    idle = st.one_of(st.just(0), times)
+    masks = specified.filter(lambda mask: int(mask) != 2**mask.max_prefixlen - 1)
+    device_addresses = st.builds(DeviceAddress, address=addresses, device=texts)
+    ports = st.integers(0, 65535)
+    flags = st.booleans()
+    ours = {
+        "interval_s": st.none() if original else st.one_of(st.none(), times),
+        "rise": st.none() if original else st.one_of(st.none(), st.integers(1, 99)),
+        "fall": st.none() if original else st.one_of(st.none(), st.integers(1, 99)),
+    }
+    servers = st.builds(
+        RealServer,
+        name=texts,
+        address=st.one_of(st.none(), addresses),
+        active=flags,
+        weight=st.integers(0, 2**31 - 1),
+        port=ports,
+        forward=st.none() if original else st.one_of(st.none(), st.sampled_from(ForwardingMethod)),
+    )
+    virtuals = st.builds(
+        VirtualServer,
+        name=texts,
+        active=flags,
+        address=st.one_of(st.none(), device_addresses),
+        vip_nmask=st.one_of(st.none(), masks),
+        sorry_server=st.one_of(st.none(), addresses),
+        fwmark=st.integers(0, 2**32 - 1),
+        protocol=st.sampled_from(Protocol),
+        port=ports,
+        scheduler=st.sampled_from(ORIGINAL_SCHEDULERS if original else ALL_SCHEDULERS),
+        persistent_s=idle,
+        pmask=st.one_of(st.none(), masks),
+        client_monitor=st.one_of(st.none(), texts),
+        send=st.one_of(st.none(), texts),
+        expect=st.one_of(st.none(), texts),
+        use_regex=flags,
+        send_program=st.one_of(st.none(), texts),
+        timeout_s=times,
+        reentry_s=idle,
+        load_monitor=st.one_of(st.none(), texts),
+        quiesce_server=flags,
+        start_cmd=st.one_of(st.none(), texts),
+        stop_cmd=st.one_of(st.none(), texts),
+        servers=st.lists(servers, max_size=3).map(tuple),
+        **ours,
+    )
+    added = (
+        {}
+        if original
+        else {
+            "dataplane": st.sampled_from(DataPlaneChoice),
+            "interfaces": st.lists(texts, max_size=3).map(tuple),
+            "hook": st.sampled_from(HookChoice),
+            "profile": st.sampled_from(ProfileChoice),
+        }
+    )
+    return st.builds(
+        Configuration,
+        serial_no=st.integers(0, 2**63 - 2),
+        service=st.sampled_from(ServiceMode),
+        primary=st.one_of(st.none(), specified),
+        primary_private=st.one_of(st.none(), specified),
+        primary_shared=st.one_of(st.none(), texts),
+        backup=st.one_of(st.none(), addresses, st.just(IPv4Address("0.0.0.0"))),
+        backup_private=st.one_of(st.none(), addresses),
+        backup_shared=st.one_of(st.none(), texts),
+        backup_active=flags,
+        heartbeat=flags,
+        heartbeat_port=st.integers(1, 65535),
+        keepalive_s=times,
+        deadtime_s=times,
+        network=st.sampled_from(ForwardingMethod),
+        nat_router=st.one_of(st.none(), device_addresses),
+        nat_nmask=st.one_of(st.none(), masks),
+        active_cmd=st.one_of(st.none(), texts),
+        inactive_cmd=st.one_of(st.none(), texts),
+        monitor_links=st.integers(0, 3),
+        debug_level=texts,
+        hard_shutdown=flags,
+        ipvsadm=texts,
+        rsh_command=texts,
+        syncdaemon=flags,
+        syncd_iface=texts,
+        syncd_id=st.integers(0, 255),
+        tcp_timeout_s=idle,
+        tcpfin_timeout_s=idle,
+        udp_timeout_s=idle,
+        reservation_conflict_action=st.one_of(st.none(), st.sampled_from(ReservationConflictAction)),
+        sync=flags,
+        virtuals=st.lists(virtuals, max_size=3).map(tuple),
+        failovers=st.lists(virtuals, max_size=2).map(tuple),
+        **added,
+    ).map(resolve)
+
+
+def noisy(text: str, chance: random.Random, *, comments_behind: bool = True) -> str:
+    """The same configuration as people leave it: comments, blank lines, odd indentation, CR LF, no last line end."""
+    ending = chance.choice(("\n", "\n", "\r\n"))
+    lines: list[str] = []
+    for line in text.split("\n")[:-1]:
+        while chance.random() < 0.2:
+            lines.append(chance.choice(("", "  # a note", "#", "\t", '# "half a quote')))
+        indent = chance.choice(("", " ", "\t", "     ", line[: len(line) - len(line.lstrip(" "))]))
+        behind = "  # why" if comments_behind and chance.random() < 0.1 else ""
+        lines.append(indent + line.lstrip(" ") + behind)
+    body = ending.join(lines)
+    return body if chance.random() < 0.2 else body + ending

@@ -1,0 +1,148 @@
+"""The table is whole, agrees with the model, and every entry of it works."""
+
+from __future__ import annotations
+
+import dataclasses
+import runpy
+from pathlib import Path
+
+import pytest
+
+from piranha.config.directives import BY_SCOPE, DIRECTIVES, Directive, Scope, ValueType
+from piranha.config.names import FixedNames
+from piranha.config.parser import Parsed, parse
+from piranha.config.problem import Kind
+from piranha.config.writer import format_value
+from piranha.model.configuration import Configuration, RealServer, VirtualServer
+
+ROOT = Path(__file__).parents[3]
+NAMES = FixedNames()
+MODELS = {Scope.GLOBAL: Configuration, Scope.VIRTUAL: VirtualServer, Scope.SERVER: RealServer}
+
+# What piranha 0.8.6 took, with the value that a file without the directive has.
+ORIGINAL_DEFAULTS: dict[Scope, dict[str, str | None]] = {
+    Scope.GLOBAL: {
+        **dict.fromkeys(("primary", "primary_private", "primary_shared", "backup", "backup_private", "backup_shared")),
+        **dict.fromkeys(("nat_router", "nat_nmask", "active_cmd", "inactive_cmd", "reservation_conflict_action")),
+        **dict.fromkeys(("serial_no", "backup_active", "heartbeat", "monitor_links", "syncdaemon", "syncd_id"), "0"),
+        **dict.fromkeys(("tcp_timeout", "tcpfin_timeout", "udp_timeout", "sync"), "0"),
+        "service": "lvs",
+        "heartbeat_port": "539",
+        "keepalive": "2",
+        "deadtime": "5",
+        "network": "nat",
+        "debug_level": "NONE",
+        "hard_shutdown": "1",
+        "ipvsadm": "/sbin/ipvsadm",
+        "rsh_command": "rsh",
+        "syncd_iface": "eth0",
+    },
+    Scope.VIRTUAL: {
+        **dict.fromkeys(("address", "vip_nmask", "sorry_server", "pmask", "send", "expect", "send_program")),
+        **dict.fromkeys(("load_monitor", "client_monitor", "start_cmd", "stop_cmd", "master", "dirs")),
+        **dict.fromkeys(("active", "fwmark", "persistent", "use_regex", "quiesce_server"), "0"),
+        "protocol": "tcp",
+        "port": "80",
+        "scheduler": "wlc",
+        "timeout": "10",
+        "reentry": "180",
+    },
+    Scope.SERVER: {"address": None, "active": "0", "weight": "1", "port": "80"},
+}
+OURS = {
+    Scope.GLOBAL: {"dataplane": "auto", "interfaces": "[ ]", "hook": "auto", "profile": "default"},
+    Scope.VIRTUAL: {"interval": None, "rise": None, "fall": None},
+    Scope.SERVER: {"forward": None},
+}
+
+
+def read(directive: Directive, value: str, *, strict: bool = False) -> Parsed:
+    line = f"{directive.name} = {value}\n"
+    if directive.scope is Scope.VIRTUAL:
+        line = f"virtual farm {{\n{line}}}\n"
+    elif directive.scope is Scope.SERVER:
+        line = f"virtual farm {{\nserver web1 {{\n{line}}}\n}}\n"
+    return parse(line, strict=strict, names=NAMES)
+
+
+def value_of(parsed: Parsed, directive: Directive) -> object:
+    assert directive.field is not None
+    holder: object = parsed.configuration
+    if directive.scope is not Scope.GLOBAL:
+        holder = parsed.configuration.virtuals[0]
+    if directive.scope is Scope.SERVER:
+        holder = parsed.configuration.virtuals[0].servers[0]
+    return getattr(holder, directive.field)
+
+
+def test_the_table_has_31_23_and_4_directives_of_the_original() -> None:
+    assert [len(ORIGINAL_DEFAULTS[scope]) for scope in Scope] == [31, 23, 4]
+    for scope in Scope:
+        names = {directive.name for directive in BY_SCOPE[scope].values() if directive.original}
+        assert names == set(ORIGINAL_DEFAULTS[scope])
+        added = {directive.name for directive in BY_SCOPE[scope].values() if not directive.original}
+        assert added == set(OURS[scope])
+    assert len(DIRECTIVES) == sum(len(table) for table in BY_SCOPE.values()), "a name stands twice in one scope"
+
+
+@pytest.mark.parametrize("directive", DIRECTIVES, ids=lambda directive: f"{directive.scope}-{directive.name}")
+def test_every_directive(directive: Directive) -> None:
+    default = {**ORIGINAL_DEFAULTS[directive.scope], **OURS[directive.scope]}[directive.name]
+    shown = None if directive.default is None else format_value(directive, directive.default)
+    assert shown == default
+    parsed = read(directive, directive.example)
+    assert parsed.errors == ()
+    strict = read(directive, directive.example, strict=True)
+    assert strict.is_usable is directive.original
+    if not directive.original:
+        assert strict.errors[0].kind is Kind.UNKNOWN_COMMAND
+    if directive.field is not None:
+        assert directive.field in {field.name for field in dataclasses.fields(MODELS[directive.scope])}
+        value = value_of(parsed, directive)
+        assert value is not None
+        again = read(directive, format_value(directive, value))
+        assert value_of(again, directive) == value
+    for is_strict in (False, True):
+        empty = read(directive, "", strict=is_strict)
+        assert [problem.line for problem in empty.errors] == [1 + list(Scope).index(directive.scope)]
+        assert empty.errors[0].kind is (
+            Kind.UNKNOWN_COMMAND if is_strict and not directive.original else Kind.MISSING_ARGUMENTS
+        )
+    assert f"write `{directive.assignment_example}`" in read(directive, "").errors[0].suggestion
+
+
+@pytest.mark.parametrize(
+    "directive",
+    [directive for directive in DIRECTIVES if directive.least is not None],
+    ids=lambda directive: f"{directive.scope}-{directive.name}",
+)
+def test_values_out_of_range_are_errors_in_the_tolerant_mode_alone(directive: Directive) -> None:
+    assert directive.least is not None
+    below = "-1" if directive.least >= 0 and directive.least != 1 else "0"
+    values = [below] if directive.most is None or directive.most >= 2**63 - 1 else [below, str(int(directive.most) + 1)]
+    for value in values:
+        tolerant = read(directive, value)
+        assert not tolerant.is_usable
+        assert "must be" in tolerant.errors[0].message
+        assert tolerant.errors[0].suggestion
+        if directive.original:
+            assert read(directive, value, strict=True).is_usable
+
+
+def test_every_field_of_the_model_has_a_directive() -> None:
+    for scope, model in MODELS.items():
+        fields = {field.name for field in dataclasses.fields(model)}
+        given = {directive.field for directive in BY_SCOPE[scope].values()}
+        assert fields - given == {"virtuals", "failovers"} & fields | {"name", "servers"} & fields
+
+
+def test_words_are_taken_from_the_model_s_enums() -> None:
+    for directive in DIRECTIVES:
+        assert (directive.type is ValueType.WORD) is bool(directive.words)
+
+
+def test_the_reference_page_is_up_to_date() -> None:
+    page = runpy.run_path(str(ROOT / "tools" / "generate_reference.py"))["page"]()
+    assert (ROOT / "docs" / "reference" / "lvs.cf.md").read_text(encoding="utf-8") == page
+    for directive in DIRECTIVES:
+        assert f"| `{directive.name}`" in page
