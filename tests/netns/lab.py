@@ -35,7 +35,9 @@ class LabUnderTest:
 
     def popen(self, node: str, *command: str) -> subprocess.Popen[str]:
         with netns.entered(self.topology.namespace(node)):
-            child = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, env=self._environment())
+            child = subprocess.Popen(
+                command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment()
+            )
         self._children.append(child)
         return child
 
@@ -48,12 +50,16 @@ class LabUnderTest:
     def _environment(self) -> dict[str, str]:
         return os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
 
-    def piranha(self, *words: str, timeout_s: float = 30) -> str:
-        """A `piranha` command that talks to the director's daemon."""
+    def command(self, *words: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
+        """A `piranha` command that talks to the director's daemon, whatever it says."""
         env = self._environment() | self.lab.environment("lb1")
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-m", "piranha", *words], env=env, text=True, capture_output=True, timeout=timeout_s
         )
+
+    def piranha(self, *words: str) -> str:
+        """A `piranha` command that has to succeed; what it prints."""
+        done = self.command(*words)
         assert done.returncode == 0, f"piranha {words}: {done.stderr}"
         return done.stdout
 
@@ -64,7 +70,12 @@ class LabUnderTest:
         return json.loads(self.piranha("services", "--json"))["services"]
 
     def lvsd_pid(self) -> int:
-        return self.status()["process"]["pid"]
+        (node,) = [node for node in self.lab.status() if node.name == "lb1"]
+        assert node.pid is not None
+        return node.pid
+
+    def lvsd_runs(self) -> bool:
+        return any(node.name == "lb1" and node.pid is not None for node in self.lab.status())
 
     def kill_lvsd(self) -> None:
         self.lab.stop("lb1", kill_at_once=True)
@@ -127,8 +138,9 @@ class LabUnderTest:
             if child.poll() is None:
                 child.kill()
             child.wait(10)
-            if child.stdout is not None:
-                child.stdout.close()
+            for stream in (child.stdin, child.stdout):
+                if stream is not None:
+                    stream.close()
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 20) -> None:

@@ -1,4 +1,4 @@
-"""Where files live. Each may be moved by an environment variable, so that several directors fit on one machine (the lab)."""
+"""Where files live. An environment variable moves each, so that several directors fit on one machine (the lab)."""
 
 from __future__ import annotations
 

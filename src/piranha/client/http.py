@@ -13,6 +13,8 @@ from urllib.parse import urlencode
 from piranha.base.errors import PiranhaError, UnreachableError, UsageError
 
 TIMEOUT_S = 10.0
+CHANGE_TIMEOUT_S = 60.0
+"""A reload may have to look up host names first."""
 MAX_ANSWER_BYTES = 1 << 30
 
 
@@ -33,13 +35,14 @@ class Client:
 
     def get(self, resource: str, query: Mapping[str, str] | None = None) -> Any:
         """The document of `/api/v1/RESOURCE`. Raises UnreachableError, `RefusedError`, UsageError."""
-        return self._ask("GET", f"/api/v1/{resource}" + (f"?{urlencode(query)}" if query else ""))
+        return self._ask("GET", f"/api/v1/{resource}" + (f"?{urlencode(query)}" if query else ""), self._timeout_s)
 
     def post(self, resource: str) -> Any:
-        return self._ask("POST", f"/api/v1/{resource}")
+        """Ask for a change; waits longer than a read. Raises the same errors."""
+        return self._ask("POST", f"/api/v1/{resource}", max(self._timeout_s, CHANGE_TIMEOUT_S))
 
-    def _ask(self, method: str, target: str) -> Any:
-        connection = _UnixConnection(self._path, self._timeout_s)
+    def _ask(self, method: str, target: str, timeout_s: float) -> Any:
+        connection = _UnixConnection(self._path, timeout_s)
         try:
             connection.request(method, target, headers={"Host": "piranha", "Content-Length": "0"})
             answer = connection.getresponse()
@@ -53,7 +56,7 @@ class Client:
             raise UnreachableError(f"{self._path} may not be opened", mend="run as root") from None
         except TimeoutError:
             raise UnreachableError(
-                f"lvsd did not answer within {self._timeout_s:g} s", mend="look at its log, it may be overloaded"
+                f"lvsd did not answer within {timeout_s:g} s", mend="look at its log, it may be overloaded"
             ) from None
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(

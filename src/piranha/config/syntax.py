@@ -102,8 +102,7 @@ class Document:
 def split(text: str) -> Document:
     """Lines end at `\\n`, `\\r\\n` or `\\r`."""
     mark, body = _without_mark(text)
-    lines = tuple(Line(match[1], match[2]) for match in _LINE.finditer(body) if match[0])
-    return Document(lines, byte_order_mark=mark)
+    return Document(_lines(body), byte_order_mark=mark)
 
 
 def split_as_original(text: str) -> Document:
@@ -124,7 +123,11 @@ def split_as_original(text: str) -> Document:
         position = cut + 1
     if position and body.startswith("\n", position):
         return Document(tuple(lines), byte_order_mark=mark, tail=body[position:])
-    return Document((*lines, *split(body[position:]).lines), byte_order_mark=mark)
+    return Document((*lines, *_lines(body[position:])), byte_order_mark=mark)
+
+
+def _lines(body: str) -> tuple[Line, ...]:
+    return tuple(Line(match[1], match[2]) for match in _LINE.finditer(body) if match[0])
 
 
 def _without_mark(text: str) -> tuple[str, str]:

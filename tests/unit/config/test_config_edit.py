@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -54,7 +55,7 @@ def edited(text: str, path: BlockPath | None, name: str, value: object) -> str:
 
 def changed_lines(before: str, after: str) -> tuple[list[str], list[str]]:
     """The lines between the common beginning and the common end."""
-    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after))
     while old and new and old[0] == new[0]:
         old, new = old[1:], new[1:]
     while old and new and old[-1] == new[-1]:
@@ -224,4 +225,4 @@ def test_adding_and_removing_blocks(configuration: Configuration, other: Configu
     parsed = parse(document.text, names=NAMES)
     assert parsed.configuration == replace(configuration, virtuals=(*configuration.virtuals, added))
     document = remove_block(document, BlockPath("virtual", len(configuration.virtuals)))
-    assert changed_lines(text, document.text)[1] in ([], [document.usual_ending], [text.splitlines()[-1] + "\n"])
+    assert changed_lines(text, document.text)[1] in ([], [document.usual_ending], [text.split("\n")[-1] + "\n"])

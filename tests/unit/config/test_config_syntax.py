@@ -11,7 +11,7 @@ from piranha.config.statement import Assignment, Blank, Closing, LoneBrace, Open
 from piranha.config.syntax import MAX_TOKENS, split, split_as_original, tokens_of
 from piranha.config.tree import build
 
-RAGGED = st.text(st.one_of(st.sampled_from("\r\n \t\"'#{}=ab"), st.characters()), max_size=80)
+RAGGED = st.text(st.one_of(st.sampled_from("\ufeff\r\n \t\"'#{}=ab"), st.characters()), max_size=80)
 
 
 @given(RAGGED)

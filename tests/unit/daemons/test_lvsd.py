@@ -190,3 +190,15 @@ def test_the_service_manager_is_told(machine: Machine, tmp_path: Path) -> None:
         while said != b"STOPPING=1":
             said = manager.recv(999)
             assert said in (b"WATCHDOG=1", b"STOPPING=1")
+
+
+def test_unload_needs_no_daemon_and_no_plane(machine: Machine) -> None:
+    done = machine.piranha("unload")
+    assert (done.returncode, done.stderr) == (0, "no data plane was in the kernel\n")
+
+
+def test_unload_can_be_forced(machine: Machine) -> None:
+    machine.config.write_text(LISTING.format(port=1))
+    with machine.lvsd():
+        assert machine.piranha("unload").returncode == 1
+        assert machine.piranha("unload", "--force").returncode == 0

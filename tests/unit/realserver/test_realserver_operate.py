@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from realserver_world import FACTS, FakeMachine
+from tests.unit.realserver_world import FACTS, FakeMachine
 
 from piranha.base.errors import PiranhaError
 from piranha.realserver import record as records

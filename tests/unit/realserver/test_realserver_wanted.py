@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from realserver_world import FACTS, rules_of
+from tests.unit.realserver_world import FACTS, rules_of
 
 from piranha.base.errors import PiranhaError
 from piranha.realserver.request import ArpMethod, HostFacts, SetupRequest
