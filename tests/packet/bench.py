@@ -33,7 +33,7 @@ from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.nexthop import NextHop
 from piranha.dataplane.ebpf.plane import EbpfPlane, PlaneSettings
 from piranha.dataplane.ebpf.syscall import prog_test_run
-from piranha.dataplane.ebpf.tables import Capacity, open_tables
+from piranha.dataplane.ebpf.tables import Capacity, Tables
 from piranha.dataplane.port import AddDestination, AddService, Connection, ConnectionFilter
 from piranha.model.service import (
     Destination,
@@ -103,26 +103,41 @@ class Result:
     raw: bytes
 
 
+CAPACITY = Capacity(connections=4096, services=256, destinations=2048, slot_words=65536)
+
+
+def wiped(tables: Tables) -> Tables:
+    """The tables as new (loading the programs takes longer than a test)."""
+    for name, bpf_map in tables.maps.items():
+        if name in ("dest_stats", "reasons", "icmp_budget"):
+            zero = bytes(len(bpf_map.lookup(bytes(4)) or b""))
+            for index in range(bpf_map.max_entries if name != "dest_stats" else 64):
+                bpf_map.update(index.to_bytes(4, "little"), zero)
+        elif name == "service_ids":
+            for key in list(bpf_map.keys()):
+                bpf_map.delete(key)
+        elif name != "ticker":
+            memory = bpf_map.mmap()
+            memory[:] = bytes(len(memory))
+    tables._initialise()
+    return tables
+
+
 class Bench:
-    """A fresh plane, and packets through it by one hook."""
+    """A plane on empty tables, and packets through it by one hook."""
 
     _ports = itertools.count(1024)
 
-    def __init__(self, net: Net, hook: str, capacity: Capacity | None = None) -> None:
+    def __init__(self, net: Net, hook: str, tables: Tables) -> None:
         self.net, self.hook = net, hook
         self.clock = ManualClock(1000.0)
-        self.tables = open_tables(
-            None, capacity or Capacity(connections=4096, services=256, destinations=1024, slot_words=65536)
-        )
+        self.tables = tables
         self.plane = EbpfPlane(self.tables, None, PlaneSettings(), self.clock, None)
         row = self.tables.settings[0]
         for place, dev in enumerate(("cl", "rs")):
             row["mac"][place] = int.from_bytes(bytes.fromhex(net.mac[dev].replace(":", "")), "little")
             row["xdp_device"][place] = net.index[dev]
         self.plane._hops.set_xdp_devices(frozenset(net.index.values()))
-
-    def close(self) -> None:
-        self.plane.close()
 
     # ---- set up ----
 
@@ -185,10 +200,15 @@ class Bench:
             / Raw(load)
         )
 
-    def from_server(self, sport: int, client_port: int, version: int = 4, l4: type[Packet] = TCP, **fields: Any) -> Packet:
+    def from_server(
+        self, sport: int, client_port: int, version: int = 4, l4: type[Packet] = TCP, **fields: Any
+    ) -> Packet:
         ip = (IP if version == 4 else IPv6)(src=SERVER[version], dst=CLIENT[version])
         return (
-            Ether(src=SERVER_MAC, dst=self.net.mac["rs"]) / ip / l4(sport=sport, dport=client_port, **fields) / Raw(b"answer")
+            Ether(src=SERVER_MAC, dst=self.net.mac["rs"])
+            / ip
+            / l4(sport=sport, dport=client_port, **fields)
+            / Raw(b"answer")
         )
 
     def run(self, packet: Packet | bytes, dev: str = "cl", *, hook: str | None = None, gso: int = 0) -> Result:

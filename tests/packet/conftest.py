@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.packet.bench import Bench, Net
-
-METHODS = ("nat", "direct", "tunnel")
+from piranha.dataplane.ebpf.tables import Capacity, Tables, open_tables
+from tests.packet.bench import CAPACITY, Bench, Net, wiped
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,22 +26,36 @@ def net() -> Iterator[Net]:
     net.close()
 
 
+@pytest.fixture(scope="session")
+def tables_of() -> Iterator[Callable[[Capacity], Tables]]:
+    """Tables of a capacity, empty; loaded once."""
+    loaded: dict[Capacity, Tables] = {}
+
+    def get(capacity: Capacity) -> Tables:
+        if capacity not in loaded:
+            loaded[capacity] = open_tables(None, capacity)
+        return wiped(loaded[capacity])
+
+    yield get
+    for tables in loaded.values():
+        tables.close()
+
+
 @pytest.fixture(params=["xdp", "tc"])
-def bench(request: pytest.FixtureRequest, net: Net) -> Iterator[Bench]:
-    bench = Bench(net, request.param)
-    yield bench
-    bench.close()
+def hook(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def tc(net: Net) -> Iterator[Bench]:
-    bench = Bench(net, "tc")
-    yield bench
-    bench.close()
+def bench(hook: str, net: Net, tables_of: Callable[[Capacity], Tables]) -> Bench:
+    return Bench(net, hook, tables_of(CAPACITY))
 
 
 @pytest.fixture
-def xdp(net: Net) -> Iterator[Bench]:
-    bench = Bench(net, "xdp")
-    yield bench
-    bench.close()
+def tc(net: Net, tables_of: Callable[[Capacity], Tables]) -> Bench:
+    return Bench(net, "tc", tables_of(CAPACITY))
+
+
+@pytest.fixture
+def xdp(net: Net, tables_of: Callable[[Capacity], Tables]) -> Bench:
+    return Bench(net, "xdp", tables_of(CAPACITY))

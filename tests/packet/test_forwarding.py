@@ -176,7 +176,7 @@ def test_udp_checksum_never_becomes_zero(bench: Bench) -> None:
     bench.server(service)
     want = bench.to_vip(4, UDP, 9000, load=b"\0\0")
     want[IP].dst, want[UDP].dport = SERVER[4], 8080
-    # A payload word of exactly the checksum that an all-zero one gives brings the sum to "all ones", whose complement is 0.
+    # A payload word of exactly the checksum that an all-zero one gives: the sum is all ones, its complement 0.
     load = Ether(bytes(want))[UDP].chksum.to_bytes(2, "big")
     out = bench.run(bench.to_vip(4, UDP, 9000, load=load))
     assert out.packet[UDP].chksum == 0xFFFF

@@ -25,7 +25,7 @@ def connection_filter(query: Mapping[str, str]) -> ConnectionFilter:
         raise UsageError(f"unknown filter {unknown[0]}", mend=f"filters are {', '.join(_KNOWN)}")
     state = query.get("state")
     return ConnectionFilter(
-        protocol=_value(query, "protocol", _protocol, "tcp or udp"),
+        protocol=_value(query, "protocol", _protocol, "tcp, udp or sctp"),
         client=_value(query, "client", parse_address, "an address"),
         virtual=_value(query, "vip", parse_address, "an address"),
         virtual_port=_value(query, "port", _number(65535), "a port number"),
@@ -51,7 +51,10 @@ def _value(query: Mapping[str, str], name: str, read: Callable[[str], T], expect
 
 
 def _protocol(text: str) -> Protocol:
-    return Protocol[text.upper()]
+    protocol = Protocol[text.upper()]
+    if protocol is Protocol.IP:
+        raise KeyError(text)
+    return protocol
 
 
 def _number(highest: int) -> Callable[[str], int]:

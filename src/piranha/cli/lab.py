@@ -112,7 +112,7 @@ def up_command(lab: Lab, /, director: bool, **choices: Any) -> None:
     try:
         topology = lab.up(options, director=director)
     except BaseException:
-        if standing is None:
+        if standing is None and os.geteuid() == 0:
             note("the lab did not come up; removing its parts")
             lab.down()
         raise
@@ -225,7 +225,9 @@ def _perform(lab: Lab, topology: Topology, options: LabOptions, *, terminal: boo
         f"lb1 forwards by {options.forward.value} and {options.scheduler} to "
         + ", ".join(f"{node.name} {node.address(4)}" for node in topology.real_servers),
     ]
-    view = TerminalView(head) if terminal else LogView(head)
+    # Who asks for no colour, or has a terminal that cannot place a cursor, gets the plain log.
+    drawn = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    view = TerminalView(head) if drawn else LogView(head)
     story = Story(servers, in_turn=options.scheduler == "rr", now=time.monotonic())
     stage = LabStage(
         topology.namespace(CLIENT), VIP4, options.virtual_port,
@@ -238,7 +240,7 @@ def _perform(lab: Lab, topology: Topology, options: LabOptions, *, terminal: boo
             raise
     finally:
         view.close()
-        if terminal:
+        if drawn:
             for finished in story.finished:
                 click.echo(act_line(finished))
     return story.came_true

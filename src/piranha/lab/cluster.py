@@ -71,6 +71,8 @@ class Lab:
             return LabOptions.from_json(json.loads(self._marker.read_text()))
         except FileNotFoundError:
             return None
+        except PermissionError:
+            raise _needs_root() from None
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -309,7 +311,7 @@ class Lab:
     @staticmethod
     def _need_root() -> None:
         if os.geteuid() != 0:
-            raise PiranhaError("the lab needs root for network namespaces", mend="run it with sudo")
+            raise _needs_root()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -326,6 +328,10 @@ class Lab:
             if not current:
                 raise PiranhaError("another command is changing this lab", mend="wait for it and try again")
             yield
+
+
+def _needs_root() -> PiranhaError:
+    return PiranhaError("the lab needs root for network namespaces", mend="run it with sudo")
 
 
 def _end_inside(namespace: str) -> None:

@@ -1,4 +1,4 @@
-"""What an `lvs.cf` says, resolved and typed. Field names are the directives' names; units last where the file has none."""
+"""What an `lvs.cf` says, resolved and typed. Field names are the directives' names, and units."""
 
 from __future__ import annotations
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
+from ipaddress import IPv4Address, IPv6Address
 
 from piranha.model.address import IPAddress, format_endpoint
 
 
 class Protocol(IntEnum):
-    """Protocols of a virtual service, by their IP protocol number."""
+    """Protocols of a virtual service, by their IP protocol number. IP is "any": services of firewall marks have it."""
 
+    IP = 0
     TCP = 6
     UDP = 17
+    SCTP = 132
 
     @property
     def word(self) -> str:
@@ -27,15 +30,55 @@ class ForwardingMethod(StrEnum):
     TUNNEL = "tunnel"
 
 
+class SchedulerFlag(IntFlag):
+    """Flags of a scheduler, with IPVS's values. For sh and mh the first is "fallback", the second "port"."""
+
+    SCHED1 = 0x08
+    SCHED2 = 0x10
+    SCHED3 = 0x20
+
+
+NO_FLAGS = SchedulerFlag(0)
+
+
+class TunnelType(StrEnum):
+    """What the tunnel method wraps packets in."""
+
+    IPIP = "ipip"
+    GUE = "gue"
+    GRE = "gre"
+
+
+class TunnelChecksum(StrEnum):
+    """Checksum of the outer header of gue and gre."""
+
+    NONE = "nocsum"
+    FULL = "csum"
+    REMOTE = "remcsum"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ServiceKey:
-    """What identifies a virtual service: protocol, VIP and port. `str()` gives `tcp 10.0.0.100:80`."""
+    """What identifies a virtual service: protocol, VIP and port; or a firewall mark and a family.
+
+    A mark's service has `mark` not 0, protocol IP, port 0 and the unspecified address of its family. Port 0 of an
+    address is "all ports". `str()` gives `tcp 10.0.0.100:80`, `fwmark 5` or `fwmark 5 ipv6`.
+    """
 
     protocol: Protocol
     address: IPAddress
     port: int
+    mark: int = 0
+
+    @staticmethod
+    def of_mark(mark: int, version: int = 4) -> ServiceKey:
+        """The key of a firewall mark for one family (IP version 4 or 6)."""
+        address: IPAddress = IPv4Address(0) if version == 4 else IPv6Address(0)
+        return ServiceKey(protocol=Protocol.IP, address=address, port=0, mark=mark)
 
     def __str__(self) -> str:
+        if self.mark:
+            return f"fwmark {self.mark}" + (" ipv6" if self.address.version == 6 else "")
         return f"{self.protocol.word} {format_endpoint(self.address, self.port)}"
 
 
@@ -52,19 +95,37 @@ class DestinationKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A virtual service without its destinations."""
+    """A virtual service without its destinations.
+
+    `persistent_s` 0 is no persistence; `persistence_prefix` is the client network that one template serves, in bits
+    (None: the whole address). `engine` is the persistence engine ("" or "sip"). `one_packet` schedules every datagram.
+    """
 
     key: ServiceKey
     scheduler: str = "wlc"
+    flags: SchedulerFlag = NO_FLAGS
+    persistent_s: int = 0
+    persistence_prefix: int | None = None
+    engine: str = ""
+    one_packet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """A real server as target of one service. Weight 0 is quiesced: no new connections, old ones go on."""
+    """A real server as target of one service. Weight 0 is quiesced: no new connections, old ones go on.
+
+    Above `upper_threshold` connections (0: no limit) it takes no new ones until they fall below `lower_threshold`, or
+    below three quarters of the upper one where that is 0. The `tunnel` fields matter for the tunnel method alone.
+    """
 
     key: DestinationKey
     method: ForwardingMethod
     weight: int = 1
+    upper_threshold: int = 0
+    lower_threshold: int = 0
+    tunnel: TunnelType = TunnelType.IPIP
+    tunnel_port: int = 0
+    tunnel_checksum: TunnelChecksum = TunnelChecksum.NONE
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 2**31 - 1:
@@ -73,7 +134,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceEntry:
-    """A service with its destinations in the order they were added (a scheduler's list order is the reverse: newest first)."""
+    """A service with its destinations in the order they were added; a scheduler's list order is the reverse."""
 
     service: Service
     destinations: tuple[Destination, ...] = ()
@@ -88,7 +149,7 @@ class Timeouts:
     udp_s: float = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Counters:
     """Totals since the object was created. Bytes count from the IP header on. Out stays 0 for direct and tunnel."""
 
@@ -115,6 +176,7 @@ class DestinationStatus:
     destination: Destination
     active_connections: int = 0
     inactive_connections: int = 0
+    persistent_connections: int = 0
     counters: Counters = field(default_factory=Counters)
 
 

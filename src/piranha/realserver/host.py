@@ -195,7 +195,7 @@ class Host:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except OSError as error:
-            raise PiranhaError(f"{path} cannot be written: {error.strerror}") from None
+            raise PiranhaError(f"{path} cannot be written: {error.strerror}", mend="run it as root (`sudo`)") from None
 
 
 _TUNNELS = {"ipip": ("tunl0", "ipip"), "ip6tnl": ("ip6tnl0", "ip6_tunnel")}

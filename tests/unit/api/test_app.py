@@ -123,7 +123,7 @@ async def test_connections_are_filtered_in_the_plane(tmp_path: Path) -> None:
     ("query", "complaint"),
     [
         ({"client": "nobody"}, "client=nobody is not an address"),
-        ({"protocol": "sctp"}, "protocol=sctp is not tcp or udp"),
+        ({"protocol": "ip"}, "protocol=ip is not tcp, udp or sctp"),
         ({"port": "65536"}, "port=65536 is not a port number"),
         ({"limit": "-1"}, "limit=-1 is not a number"),
         ({"limit": "1" * 400}, "is not a number"),

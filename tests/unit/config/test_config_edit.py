@@ -8,9 +8,9 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from configuration_strategies import TEXTS, configurations, noisy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.unit.config.configuration_strategies import TEXTS, configurations, noisy
 
 from piranha.base.errors import PiranhaError
 from piranha.config.directives import BY_SCOPE, Scope

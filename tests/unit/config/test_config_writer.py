@@ -7,9 +7,9 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from configuration_strategies import configurations, noisy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.config.configuration_strategies import configurations, noisy
 
 from piranha.base.errors import PiranhaError
 from piranha.config.names import FixedNames

@@ -73,9 +73,9 @@ class EbpfPlane:
     @staticmethod
     def open(paths: Paths, settings: PlaneSettings, clock: Clock | None = None) -> EbpfPlane:
         """Adopt or make the tables, start the sweep, attach the programs. Raises PiranhaError with the mend."""
+        _require_interfaces(settings)
         pins = Pins(paths.bpffs)
         pins.mount()
-        _require_interfaces(settings)
         tables = open_tables(pins, settings.capacity)
         plane = EbpfPlane(tables, pins, settings, clock or MonotonicClock(), None)
         try:
@@ -157,7 +157,7 @@ class EbpfPlane:
         self.tables.close()
 
     def reconfigure(self, configuration: Configuration) -> None:
-        """Take over interfaces and hook of a reloaded file. Raises PiranhaError, and changes nothing, when one is missing."""
+        """Take over interfaces and hook of a reloaded file. Raises PiranhaError, changing nothing, when one is missing."""
         wanted = replace(self._settings, interfaces=configuration.interfaces, hook=configuration.hook)
         if wanted != self._settings:
             _require_interfaces(wanted)

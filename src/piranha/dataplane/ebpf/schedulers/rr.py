@@ -10,7 +10,7 @@ from piranha.dataplane.ebpf.schedulers.base import Candidate, Scheduler, SlotTab
 class _RoundRobin:
     """An edit does not disturb the turn: it goes on behind the last pick, or behind its predecessor if that is gone.
 
-    `state` of the table is the destination that the turn stands behind when nobody was picked since; 0 is the list's head.
+    `state` of the table is the destination that its first turn comes behind; 0 is the list's head.
     """
 
     name = "rr"
