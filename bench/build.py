@@ -6,8 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-from piranha.base.errors import PiranhaError
 from tools import build_bpf
+
+from piranha.base.errors import PiranhaError
 
 HERE = Path(__file__).parent / "bpf"
 BUILD = build_bpf.ROOT / "build" / "bench"

@@ -7,7 +7,14 @@ import platform
 from pathlib import Path
 
 _VULNERABILITIES = Path("/sys/devices/system/cpu/vulnerabilities")
-_COSTLY = ("spectre_v2", "spec_rstack_overflow", "retbleed", "spec_store_bypass", "meltdown", "indirect_target_selection")
+_COSTLY = (
+    "spectre_v2",
+    "spec_rstack_overflow",
+    "retbleed",
+    "spec_store_bypass",
+    "meltdown",
+    "indirect_target_selection",
+)
 
 
 def describe() -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from bench.driver import Driver, Stream
+from bench.driver import FILL, Driver, Stream
 from bench.world import Totals, Unverified, World
 
 XDP_PASS, XDP_REDIRECT, TC_REDIRECT, TC_PASS = 2, 4, 7, 0xFFFFFFFF
@@ -32,11 +32,11 @@ class Expected:
     in_packets: int = 0
     out_packets: int = 0
 
-    def check(self, who: str, verdict: int, packets: int, done: Totals, refusals: Mapping[str, int]) -> None:
+    def check(self, verdict: int, packets: int, done: Totals, refusals: Mapping[str, int]) -> None:
         wanted = Totals(self.conns * packets, self.in_packets * packets, self.out_packets * packets)
         if verdict != self.verdict or done != wanted:
             raise Unverified(
-                f"{who}: verdict {verdict} instead of {self.verdict}, {done} instead of {wanted}, refused {dict(refusals)}"
+                f"verdict {verdict} instead of {self.verdict}, {done} instead of {wanted}, refused {dict(refusals)}"
             )
 
 
@@ -74,26 +74,63 @@ def driver_cost(driver: Driver, stream: Stream, packets: int, number: int, *, gr
     return idle + (growing - idle) / 2
 
 
-def measure(
-    driver: Driver,
-    programs: Mapping[str, int],
-    stream: Stream,
-    effort: Effort,
-    expected: Expected,
-    world: World,
-    *,
-    grown: bool = False,
-) -> dict[str, Cost]:
-    """The programs' costs on one stream. Each run is warmed up, and verified by verdict and counters."""
-    packets = packets_of(stream, effort)
-    warming = min(packets, 300_000)
-    found: dict[str, list[float]] = {name: [] for name in programs}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A program of a world (`ours`, `peer`), or any other that must leave that world alone, and the packets it gets."""
+
+    world: World
+    stream: Stream
+    who: str = "ours"
+    stranger: int | None = None
+    grown: bool = False
+
+    @property
+    def program(self) -> int:
+        return self.world.contenders(self.stream.hook)[self.who] if self.stranger is None else self.stranger
+
+    def run(self, driver: Driver, packets: int, expected: Expected, permutation: int) -> float:
+        """CPU nanoseconds a packet, driver included. Raises Unverified when the packets did something else."""
+        before = self.world.totals()
+        run = driver.run(self.program, self.stream, packets, multiplier=permutation)
+        expected.check(run.verdict, packets, self.world.totals() - before, self.world.refusals())
+        return run.ns
+
+
+def both(world: World, stream: Stream, *, grown: bool = False) -> dict[str, Contender]:
+    """Ours and the peer, on the same stream."""
+    return {who: Contender(world=world, stream=stream, who=who, grown=grown) for who in ("ours", "peer")}
+
+
+def measure(driver: Driver, entered: Mapping[str, Contender], effort: Effort, expected: Expected) -> dict[str, Cost]:
+    """The contenders' costs. Each run is warmed up, and verified by verdict and counters."""
+    found: dict[str, list[float]] = {name: [] for name in entered}
     for number in range(effort.rounds):
-        own = driver_cost(driver, stream, min(packets, 200_000), number, grown=grown)
-        for name, program in programs.items():
-            driver.run(program, stream, warming, multiplier=multiplier(number + 3))
-            before = world.totals()
-            run = driver.run(program, stream, packets, multiplier=multiplier(number))
-            expected.check(name, run.verdict, packets, world.totals() - before, world.refusals())
-            found[name].append(run.ns - own)
+        for name, contender in entered.items():
+            stream = contender.stream
+            packets = packets_of(stream, effort)
+            own = driver_cost(driver, stream, min(packets, 200_000), number, grown=contender.grown)
+            driver.run(contender.program, stream, min(packets, 300_000), multiplier=multiplier(number + 3))
+            try:
+                found[name].append(contender.run(driver, packets, expected, multiplier(number)) - own)
+            except Unverified as error:
+                raise Unverified(f"{name}: {error}") from None
     return {name: Cost(tuple(rounds)) for name, rounds in found.items()}
+
+
+_NEW = Expected(verdict=XDP_REDIRECT, conns=1, in_packets=1)
+
+
+def measure_filling(driver: Driver, entered: Mapping[str, Contender], rounds: int) -> dict[str, Cost]:
+    """The mean cost of a new connection, from the first to the last that a table holds; emptied for each round."""
+    found: dict[str, list[float]] = {name: [] for name in entered}
+    for number in range(rounds):
+        for world in {id(c.world): c.world for c in entered.values()}.values():
+            world.clear()
+        for name, contender in entered.items():
+            world, stream = contender.world, contender.stream
+            own = driver_cost(driver, stream, 200_000, number)
+            try:
+                found[name].append(contender.run(driver, stream.flows, _NEW, FILL) - own)
+            except Unverified as error:
+                raise Unverified(f"{name}, filling: {error}") from None
+    return {name: Cost(tuple(ns)) for name, ns in found.items()}

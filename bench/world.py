@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench import build, net
 from bench.driver import FILL, Driver, Hook, Stream
-from bench.frames import SERVER_PORT, SYN, ACK, VIP_PORT, request
+from bench.frames import ACK, SERVER_PORT, SYN, VIP_PORT, request
 from bench.net import Net
 from piranha.base.clock import ManualClock
 from piranha.dataplane.ebpf import abi
@@ -133,9 +133,12 @@ class World:
         stats = self.tables.dest_stats(self.shape.services + 1)
         return Totals(int(stats["conns"].sum()), int(stats["in_packets"].sum()), int(stats["out_packets"].sum()))
 
-    def fill(self) -> None:
-        """Establish every connection in both tables: a SYN and the client's ACK each. Raises Unverified."""
-        flows, services = self.shape.connections, self.shape.services
+    def fill(self, services: int = 1) -> None:
+        """Establish every connection in both tables, over so many of the services: a SYN and an ACK each.
+
+        Raises Unverified.
+        """
+        flows = self.shape.connections
         for name, program in self.contenders("xdp").items():
             before = self.totals()
             for flags in (SYN, ACK):

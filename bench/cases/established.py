@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bench.bench import Bench
 from bench.driver import Stream
 from bench.frames import ACK, Frame, reply, request
-from bench.measure import TC_REDIRECT, XDP_REDIRECT, Cost, Expected, measure
+from bench.measure import TC_REDIRECT, XDP_REDIRECT, Cost, Expected, both, measure
 from bench.report import Goal, Row
 from bench.world import MILLION, Shape, World
 from piranha.model.service import ForwardingMethod
@@ -48,16 +48,15 @@ def _row(
     tc: bool = False,
     grown: bool = False,
 ) -> Row:
-    hook = "tc" if tc else "xdp"
     stream = Stream(frame, flows, hook="tc" if tc else "xdp")
-    costs = measure(bench.driver, world.contenders(stream.hook), stream, bench.effort, expected, world, grown=grown)
+    costs = measure(bench.driver, both(world, stream, grown=grown), bench.effort, expected)
     promised = what == "direct" and flows == MILLION
     return Row(
         case=f"established, {what}, {_WORDS[flows]}",
         ours=costs["ours"].median,
         peer=costs["peer"].median,
         goal=_GOAL if promised else None,
-        detail={"hook": hook, "flows": flows} | detail(costs),
+        detail={"hook": stream.hook, "flows": flows} | detail(costs),
     )
 
 

@@ -326,9 +326,7 @@ DIRECTIVES: tuple[Directive, ...] = (
         words={word: word for word in (*_ORIGINAL_SCHEDULERS, *_NEWER_SCHEDULERS)},
         strict_words=frozenset(_ORIGINAL_SCHEDULERS),
     ),
-    _virtual(
-        "protocol", T.WORD, "tcp", "Transport protocol.", words={protocol.word: protocol for protocol in Protocol}
-    ),
+    _virtual("protocol", T.WORD, "tcp", "Transport protocol.", words={"tcp": Protocol.TCP, "udp": Protocol.UDP}),
     _virtual("timeout", T.TIME, "6", "Longest time of one step of a check.", least=0.001, most=_DAY_S),
     _virtual(
         "reentry",

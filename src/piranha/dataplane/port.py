@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol as TypingProtocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from piranha.base.errors import PiranhaError
 from piranha.model.address import IPAddress
 from piranha.model.service import Destination, DestinationKey, Protocol, Service, ServiceKey, ServiceStatus, Timeouts
 
@@ -61,9 +63,81 @@ class SetTimeouts:
     timeouts: Timeouts
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZeroCounters:
+    """Let the counters of one service and its destinations, or of all (None), begin again at 0."""
+
+    key: ServiceKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clear:
+    """Remove every service; connections expire on their own."""
+
+
+class SyncRole(StrEnum):
+    MASTER = "master"
+    BACKUP = "backup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncDaemon:
+    """A connection-sync daemon. Group None is 224.0.0.81; `max_length` 0 is the interface's best."""
+
+    role: SyncRole
+    interface: str
+    sync_id: int = 0
+    group: IPAddress | None = None
+    port: int = 8848
+    ttl: int = 1
+    max_length: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartDaemon:
+    daemon: SyncDaemon
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopDaemon:
+    role: SyncRole
+    sync_id: int = 0
+
+
 Operation = (
-    AddService | EditService | DeleteService | AddDestination | EditDestination | DeleteDestination | SetTimeouts
+    AddService
+    | EditService
+    | DeleteService
+    | AddDestination
+    | EditDestination
+    | DeleteDestination
+    | SetTimeouts
+    | ZeroCounters
+    | Clear
+    | StartDaemon
+    | StopDaemon
 )
+
+
+class RefusalKind(StrEnum):
+    """Why a plane refuses an operation; the words behind it are IPVS's error numbers (EEXIST, ESRCH, ENOENT, …)."""
+
+    EXISTS = "exists"
+    NO_SERVICE = "no service"
+    NO_DESTINATION = "no destination"
+    NO_SCHEDULER = "no scheduler"
+    INVALID = "invalid"
+    RANGE = "out of range"
+    FULL = "full"
+    UNSUPPORTED = "unsupported"
+
+
+class RefusedError(PiranhaError):
+    """An operation that the plane refuses; nothing of it was done."""
+
+    def __init__(self, kind: RefusalKind, message: str, *, mend: str = "") -> None:
+        super().__init__(message, mend=mend)
+        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +155,10 @@ class ConnectionFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """One connection entry as a person reads it. `expires_s` counts down to its removal."""
+    """One connection entry as a person reads it. `expires_s` counts down to its removal.
+
+    A persistence template has client port 0 and protocol IP where it belongs to a firewall mark.
+    """
 
     protocol: Protocol
     client: IPAddress
@@ -92,6 +169,10 @@ class Connection:
     destination_port: int
     state: str
     expires_s: float
+    is_template: bool = False
+    mark: int = 0
+    engine: str = ""
+    engine_data: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +214,18 @@ class DataPlane(TypingProtocol):
         ...
 
     def apply(self, operations: Sequence[Operation]) -> None:
-        """Carry out `operations` in order. Raises PiranhaError naming the first that failed; those before it stay."""
+        """Carry out `operations` in order.
+
+        Raises RefusedError (or another PiranhaError) naming the first that failed; those before it stay.
+        """
         ...
 
     def timeouts(self) -> Timeouts:
         """The three timeouts in force, in seconds."""
+        ...
+
+    def daemons(self) -> tuple[SyncDaemon, ...]:
+        """The connection-sync daemons that run."""
         ...
 
     def connections(self, wanted: ConnectionFilter) -> ConnectionPage: ...

@@ -169,6 +169,17 @@ class Counters:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Rates a second, by IPVS's estimator: every 2 s a quarter of the difference is added."""
+
+    connections: float = 0
+    in_packets: float = 0
+    out_packets: float = 0
+    in_bytes: float = 0
+    out_bytes: float = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationStatus:
     """A destination as the data plane has it now."""
@@ -178,6 +189,7 @@ class DestinationStatus:
     inactive_connections: int = 0
     persistent_connections: int = 0
     counters: Counters = field(default_factory=Counters)
+    rates: Rates = field(default_factory=Rates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +202,7 @@ class ServiceStatus:
     service: Service
     destinations: tuple[DestinationStatus, ...] = ()
     counters: Counters = field(default_factory=Counters)
+    rates: Rates = field(default_factory=Rates)
     foreign: bool = False
 
     @property

@@ -24,7 +24,14 @@ from piranha.dataplane.ebpf.pins import Pins
 from piranha.dataplane.ebpf.records import Records
 from piranha.dataplane.ebpf.schedulers import REGISTRY
 from piranha.dataplane.ebpf.tables import Capacity, Tables, open_tables
-from piranha.dataplane.port import Capabilities, ConnectionFilter, ConnectionPage, Operation, PlaneStatus
+from piranha.dataplane.port import (
+    Capabilities,
+    ConnectionFilter,
+    ConnectionPage,
+    Operation,
+    PlaneStatus,
+    SyncDaemon,
+)
 from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration, HookChoice
 from piranha.model.service import ServiceStatus, Timeouts
@@ -130,6 +137,9 @@ class EbpfPlane:
             udp_s=int(s["udp_timeout"]) / hz,
         )
 
+    def daemons(self) -> tuple[SyncDaemon, ...]:
+        return ()
+
     def connections(self, wanted: ConnectionFilter) -> ConnectionPage:
         return self._conns.page(wanted)
 
@@ -157,7 +167,7 @@ class EbpfPlane:
         self.tables.close()
 
     def reconfigure(self, configuration: Configuration) -> None:
-        """Take over interfaces and hook of a reloaded file. Raises PiranhaError, changing nothing, when one is missing."""
+        """Take over interfaces and hook of a reloaded file. Raises PiranhaError, and stays, when one is missing."""
         wanted = replace(self._settings, interfaces=configuration.interfaces, hook=configuration.hook)
         if wanted != self._settings:
             _require_interfaces(wanted)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from piranha.base.clock import Clock
-from piranha.base.errors import PiranhaError
 from piranha.dataplane import port
 from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.abi import DestFlag, FilterBit, ServiceFlag, SettingFlag
@@ -24,6 +23,7 @@ from piranha.dataplane.ebpf.schedulers import REGISTRY
 from piranha.dataplane.ebpf.schedulers.base import Candidate, SlotTable
 from piranha.dataplane.ebpf.slots import SlotPool
 from piranha.dataplane.ebpf.tables import Tables
+from piranha.dataplane.port import RefusalKind, RefusedError
 from piranha.model.address import IPAddress
 from piranha.model.service import (
     Counters,
@@ -76,7 +76,7 @@ class _Indices:
     def take(self) -> int:
         index = self._free.pop() if self._free else self._next
         if index >= self._size:
-            raise PiranhaError(f"no room for another {self._what} ({self._size - 1} are in use)")
+            raise RefusedError(RefusalKind.FULL, f"no room for another {self._what} ({self._size - 1} are in use)")
         if index == self._next:
             self._next += 1
             self.top = max(self.top, self._next)
@@ -159,6 +159,11 @@ class Records:
                 self._edit_destination(self._record(key), destination)
             case port.DeleteDestination(service=service_key, key=destination_key):
                 self._delete_destination(self._record(service_key), destination_key)
+            case port.Clear():
+                for key in list(self._services):
+                    self._delete_service(key)
+            case port.ZeroCounters() | port.StartDaemon() | port.StopDaemon():
+                raise RefusedError(RefusalKind.UNSUPPORTED, f"{type(operation).__name__} is not built yet")
             case port.SetTimeouts(timeouts=timeouts):
                 s, hz = self._tables.settings[0], self._tables.hz
                 if timeouts.tcp_s:
@@ -182,19 +187,23 @@ class Records:
     def _record(self, key: ServiceKey) -> _ServiceRecord:
         record = self._services.get(key)
         if record is None:
-            raise PiranhaError(f"no such service: {key}")
+            raise RefusedError(RefusalKind.NO_SERVICE, f"no such service: {key}")
         return record
 
     def _scheduler(self, service: Service) -> int:
         scheduler = REGISTRY.get(service.scheduler)
         if scheduler is None:
             known = ", ".join(sorted(REGISTRY))
-            raise PiranhaError(f"{service.key}: unknown scheduler {service.scheduler}", mend=f"known are {known}")
+            raise RefusedError(
+                RefusalKind.NO_SCHEDULER,
+                f"{service.key}: unknown scheduler {service.scheduler}",
+                mend=f"known are {known}",
+            )
         return scheduler.number
 
     def _add_service(self, service: Service) -> None:
         if service.key in self._services:
-            raise PiranhaError(f"the service exists already: {service.key}")
+            raise RefusedError(RefusalKind.EXISTS, f"the service exists already: {service.key}")
         number = self._scheduler(service)
         index = self._service_indices.take()
         row = self._tables.services[index]
@@ -235,11 +244,14 @@ class Records:
 
     def _add_destination(self, record: _ServiceRecord, destination: Destination) -> None:
         if destination.key in record.destinations:
-            raise PiranhaError(f"{record.service.key}: the destination exists already: {destination.key}")
+            raise RefusedError(
+                RefusalKind.EXISTS, f"{record.service.key}: the destination exists already: {destination.key}"
+            )
         if destination.key.address.version != record.service.key.address.version and (
             destination.method is not ForwardingMethod.TUNNEL
         ):
-            raise PiranhaError(
+            raise RefusedError(
+                RefusalKind.INVALID,
                 f"{record.service.key}: {destination.key} is of the other address family",
                 mend="only tunnel can cross address families",
             )
@@ -275,7 +287,7 @@ class Records:
     def _edit_destination(self, record: _ServiceRecord, destination: Destination) -> None:
         row_record = record.destinations.get(destination.key)
         if row_record is None:
-            raise PiranhaError(f"{record.service.key}: no such destination: {destination.key}")
+            raise _no_destination(record, destination.key)
         before = record.candidates()
         row_record.destination = destination
         self._write_destination(row_record)
@@ -284,7 +296,7 @@ class Records:
     def _delete_destination(self, record: _ServiceRecord, key: DestinationKey, *, rebuild: bool = True) -> None:
         row_record = record.destinations.get(key)
         if row_record is None:
-            raise PiranhaError(f"{record.service.key}: no such destination: {key}")
+            raise _no_destination(record, key)
         before = record.candidates()
         del record.destinations[key]
         self._tables.dests[row_record.index]["flags"] &= ~int(DestFlag.PRESENT) & 0xFF
@@ -433,6 +445,10 @@ class Records:
         adopted.removed_at = now
         row["flags"] = int(row["flags"]) & ~int(DestFlag.PRESENT)
         self._trash[service][key] = adopted
+
+
+def _no_destination(record: _ServiceRecord, key: DestinationKey) -> RefusedError:
+    return RefusedError(RefusalKind.NO_DESTINATION, f"{record.service.key}: no such destination: {key}")
 
 
 def _jiffies(seconds: float, hz: int) -> int:
