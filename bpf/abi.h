@@ -135,6 +135,7 @@ struct service_key {
 };
 
 #define SERVICE_PRESENT 0x01
+/* 0x08, 0x10, 0x20 are IPVS's scheduler flags (sched.h) */
 
 /*
  * `table` names the region of `slots` that this service schedules from: first word : 32, length : 32 (high half).
@@ -147,7 +148,8 @@ struct service {
 	__u32 scheduler;
 	__u32 flags;
 	__u32 serial;
-	__u32 reserved[3];
+	__u32 index; /* its own, so that a pointer is enough */
+	__u32 reserved[2];
 };
 
 struct slot_line {

@@ -66,10 +66,12 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 	}
 	__u64 table = service->table;
 	struct sched_input in = {
-		.cursor = (__u32)table,
+		.packet = p,
+		.service = service->index,
+		.flags = service->flags,
 		.first = (__u32)table + 1,
 		.length = table >> 32,
-		.packet = p,
+		.cursor = (__u32)table,
 	};
 	__u32 chosen = sched_choose(service->scheduler, &in);
 	struct dest *d = bpf_map_lookup_elem(&dests, &chosen);

@@ -16,11 +16,18 @@
 #define SCHED_MAX 65536 /* most entries of one region */
 
 struct sched_input {
-	__u32 first;  /* first word of the region behind the cursor */
+	const struct packet *packet;
+	__u32 service; /* index into `services` */
+	__u32 flags; /* SCHED_FLAG_* of the service */
+	__u32 first; /* first word of the region behind the cursor */
 	__u32 length; /* entries in it */
 	__u32 cursor; /* word that holds the cursor */
-	const struct packet *packet;
 };
+
+/* IPVS's scheduler flags; for sh and mh the first is "fallback", the second "port". */
+#define SCHED_FLAG_1 0x08
+#define SCHED_FLAG_2 0x10
+#define SCHED_FLAG_3 0x20
 
 #define SCHEDULER(name, number)           \
 	enum { SCHED_##name = (number) }; \

@@ -148,7 +148,8 @@ SERVICE = np.dtype(
         ("scheduler", "<u4"),
         ("flags", "<u4"),
         ("serial", "<u4"),
-        ("reserved", "<u4", (3,)),
+        ("index", "<u4"),
+        ("reserved", "<u4", (2,)),
     ]
 )
 SLOT_LINE = np.dtype([("word", "<u4", (SLOT_WORDS,))])

@@ -32,6 +32,7 @@ from piranha.model.service import (
     DestinationStatus,
     ForwardingMethod,
     Protocol,
+    SchedulerFlag,
     Service,
     ServiceKey,
     ServiceStatus,
@@ -210,8 +211,8 @@ class Records:
         self._serial += 1
         row["table"] = 0
         row["key"] = np.frombuffer(_packed_key(service.key), abi.SERVICE_KEY)[0]
-        row["scheduler"], row["serial"] = number, self._serial
-        row["flags"] = ServiceFlag.PRESENT
+        row["scheduler"], row["serial"], row["index"] = number, self._serial, index
+        row["flags"] = ServiceFlag.PRESENT | int(service.flags)
         self._tables.service_stats[index] = (0, 0, 0, 0, 0)
         self._tables.maps["service_ids"].update(_packed_key(service.key), index.to_bytes(4, "little"))
         self._filter.add(service.key.address, FilterBit.VIP)
@@ -227,6 +228,7 @@ class Records:
             record.pending = None
             self._tables.services[record.index]["scheduler"] = number
             self._rebuild(record, [], SlotTable())
+        self._tables.services[record.index]["flags"] = ServiceFlag.PRESENT | int(service.flags)
 
     def _delete_service(self, key: ServiceKey) -> None:
         record = self._record(key)
@@ -395,7 +397,9 @@ class Records:
         for index, place in present:
             row = services[index]
             key = _unpacked_key(keys[place])
-            record = _ServiceRecord(index, Service(key=key, scheduler=_SCHEDULER_NAMES[int(row["scheduler"])]))
+            flags = SchedulerFlag(int(row["flags"]) & int(~ServiceFlag.PRESENT) & 0x38)
+            service = Service(key=key, scheduler=_SCHEDULER_NAMES[int(row["scheduler"])], flags=flags)
+            record = _ServiceRecord(index, service)
             by_index[index] = self._services[key] = record
             self._filter.add(key.address, FilterBit.VIP)
         now = self._clock.now()

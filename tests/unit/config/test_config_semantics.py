@@ -1,0 +1,231 @@
+"""Each rule on meaning speaks where it should, at the right line, and is silent where all is well."""
+
+from __future__ import annotations
+
+import pytest
+
+from piranha.config.names import FixedNames
+from piranha.config.problem import Severity
+from piranha.config.semantics import check, check_text, warnings
+from piranha.model.check import unknown_escapes
+
+NAMES = FixedNames(hosts={"lb1": "10.0.0.1"})
+SERVER = """     server web1 {
+         address = 10.0.0.11
+         active = 1
+     }
+"""
+GOOD = f"""primary = 10.0.0.1
+backup = 10.0.0.2
+backup_active = 1
+keepalive = 6
+deadtime = 18
+network = direct
+virtual farm {{
+     active = 1
+     address = 10.0.0.100 eth0:1
+     vip_nmask = 255.255.255.0
+     port = 80
+     timeout = 6
+     reentry = 15
+{SERVER}}}
+"""
+
+
+def farm(lines: str = "", *, servers: str = SERVER, head: str = "", address: str = "10.0.0.100 eth0:1") -> str:
+    """A file with one good virtual server, and other lines in it; `lines` begin at the line after `address`."""
+    return f"{head}virtual farm {{\nactive = 1\naddress = {address}\n{lines}{servers}}}\n"
+
+
+def server(lines: str, name: str = "web1") -> str:
+    return f"server {name} {{\nactive = 1\n{lines}}}\n"
+
+
+RIP = "address = 10.0.0.11\n"
+RULES = [
+    # text, line, part of the message
+    ("keepalive = 30\ndeadtime = 18\n" + farm(), 2, "deadtime (18) is not above keepalive (30)"),
+    ("keepalive = 5\n" + farm(), 1, "is not above keepalive"),
+    ("keepalive = 10\ndeadtime = 18\n" + farm(), 2, "one lost heartbeat"),
+    ("primary = 10.0.0.1\nbackup = 10.0.0.2\n" + farm(), 2, "backup is given but backup_active is 0"),
+    ("primary = 10.0.0.1\nbackup = 10.0.0.2\nbackup_active = 0\n" + farm(), 3, "backup_active is 0"),
+    ("backup_active = 1\n" + farm(), 1, "backup_active counts as 0"),
+    ("backup = 10.0.0.2\nbackup_active = 1\n" + farm(), 1, "primary is not given"),
+    ("primary = 10.0.0.2\nbackup = 10.0.0.2\nbackup_active = 1\n" + farm(), 2, "same address as primary"),
+    ("primary = 10.0.0.1\nbackup_private = 10.1.0.2\n" + farm(), 2, "backup_private is ignored"),
+    ("primary_private = 10.1.0.2\nbackup_private = 10.1.0.2\n" + farm(), 2, "same address as primary_private"),
+    ("syncdaemon = 1\n" + farm(), 1, "syncdaemon has no effect"),
+    ("monitor_links = 1\n" + farm(), 1, "monitor_links has no effect"),
+    ("monitor_links = 2\n" + farm(), 1, "counts as 1"),
+    ("heartbeat = 0\n" + farm(), 1, "does not switch the heartbeats off"),
+    ("network = direct\nnat_router = 10.0.0.254 eth1:1\n" + farm(), 2, "nat_router has no effect"),
+    ("nat_nmask = 255.255.255.0\n" + farm(), 1, "nat_nmask has no effect without nat_router"),
+    ("primary = 10.0.0.1\nbackup = 10.0.0.2\nbackup_active = 1\n" + farm(), 3, "gateway stays behind"),
+    ("service = fos\n" + farm(), 1, "failover services are not provided yet"),
+    ("service = fos\n" + farm(), 2, "do not run with `service = fos`"),
+    ("keepalive = 1\n", 1, "no active virtual server"),
+    (farm() + "failover f {\n}\n", 9, "run only with `service = fos`"),
+    ("primary_shared = /dev/sdb\n" + farm(), 1, "primary_shared has no effect"),
+    ("reservation_conflict_action = preempt\n" + farm(), 1, "reservation_conflict_action has no effect"),
+    ("hard_shutdown = 0\n" + farm(), 1, "hard_shutdown has no effect"),
+    (farm("start_cmd = /bin/true\n"), 4, "start_cmd has no effect"),
+    (farm("master = 10.0.0.1\n"), 4, "master has no effect"),
+    (farm("dirs = [ /a ]\n"), 4, "dirs has no effect"),
+    (farm("client_monitor = /bin/mine\n"), 4, "client_monitor has no effect"),
+    ("nat_router = 10.0.0.254 eth1:1\nnat_nmask = 255.0.255.0\n" + farm(), 2, "not a netmask"),
+    (farm("vip_nmask = 255.255.0.255\n"), 4, "not a netmask"),
+    (farm("vip_nmask = 0.0.0.0\n"), 4, "counts as not given"),
+    (farm("vip_nmask = ffff:ffff::\n"), 4, "is an IPv6 mask"),
+    (farm("persistent = 300\npmask = 255.0.255.0\n"), 5, "not a netmask"),
+    (farm("pmask = 255.255.255.0\n"), 4, "pmask has no effect without persistent"),
+    (farm("pmask = rubbish\n"), 4, "counts for nothing"),
+    ("interfaces = [ eth0 averyveryverylongname ]\n" + farm(), 1, "cannot be a device"),
+    ("interfaces = [ eth0 eth0 ]\n" + farm(), 1, "listed twice"),
+    ('syncd_iface = "eth 0"\n' + farm(), 1, "cannot be a device"),
+    ("dataplane = ipvs\nhook = xdp\n" + farm(), 2, "hook has no effect"),
+    ("dataplane = ipvs\ninterfaces = [ eth0 ]\n" + farm(), 2, "interfaces has no effect"),
+    (
+        farm() + farm().replace("farm", "other"),
+        11,
+        "tcp 10.0.0.100 port 80 belongs to virtual server `farm` already (line 1)",
+    ),
+    (
+        farm("fwmark = 5\n") + farm("fwmark = 5\n", address="10.0.0.101 eth0:2").replace("farm", "o"),
+        13,
+        "firewall mark 5",
+    ),
+    (farm() + farm("port = 81\n"), 9, "another virtual server is named `farm`"),
+    (farm() + farm(address="10.0.0.101 eth0:1").replace("farm", "o"), 11, "device eth0:1 already carries 10.0.0.100"),
+    ("nat_router = 10.0.0.254 eth0:1\n" + farm(), 4, "device eth0:1 already carries 10.0.0.254"),
+    (farm() + farm("port = 81\n", address="10.0.0.100 eth0:2").replace("farm", "o"), 11, "is on eth0:1 already"),
+    ("virtual farm {\naddress = 10.0.0.100 eth0:1\n}\n", 1, "is off, because `active` is left out"),
+    (farm(servers="server s {\naddress = 10.0.0.11\n}\n"), 4, "real server `s` is not used"),
+    ("virtual farm {\nactive = 1\n" + SERVER + "}\n", 1, "has no address"),
+    (farm(address="0.0.0.0 eth0:1"), 3, "the unspecified address"),
+    (farm(address="224.0.0.5 eth0:1"), 3, "a multicast address"),
+    (farm(address="127.0.0.1 lo"), 3, "a loopback address"),
+    ("primary = 10.0.0.100\n" + farm(), 4, "a director's own address"),
+    (farm(servers=""), 1, "has no active real server"),
+    (farm(servers=server(RIP + "weight = 0\n")), 7, "every real server of `farm` has weight 0"),
+    (farm(servers=server(RIP) + server("address = 10.0.0.12\n")), 8, "another real server is named `web1`"),
+    (farm(servers=server(RIP) + server(RIP, "web2")), 10, "10.0.0.11 port 80 is listed twice"),
+    (farm(servers=server("")), 4, "active real server `web1` has no address"),
+    (farm(servers=server("address = 0.0.0.0\n")), 6, "cannot be a real server"),
+    (farm(servers=server("address = 10.0.0.100\n")), 6, "has the VIP as its address"),
+    (farm(servers=server("address = 2001:db8::1\n")), 6, "needs a tunnel, not nat"),
+    (farm(servers=server(RIP) + "port = 8080\n"), 4, "the virtual server's port stands after it"),
+    (
+        "network = direct\n" + farm(servers=server(RIP + "port = 8080\n")),
+        8,
+        "with direct forwarding packets keep their port",
+    ),
+    (farm(servers=server(RIP + "port = 8080\nforward = tunnel\n")), 7, "with tunnel forwarding"),
+    (
+        farm("scheduler = rr\n", servers=server(RIP) + server("address = 10.0.0.12\nweight = 3\n", "web2")),
+        12,
+        "weights have no effect",
+    ),
+    (farm("sorry_server = 10.0.0.11\n"), 4, "is also real server `web1`"),
+    (farm("sorry_server = 2001:db8::1\n"), 4, "sorry_server is IPv6"),
+    (farm("timeout = 20\nreentry = 15\n"), 5, "timeout (20) is longer than reentry (15)"),
+    (farm("interval = 20\nreentry = 15\n"), 5, "interval (20) is longer than reentry (15)"),
+    (farm("rise = 2\nreentry = 15\n"), 5, "reentry has no effect beside rise"),
+    (farm("interval = 1\n"), 4, "interval is shorter than timeout"),
+    (farm("protocol = udp\n"), 4, "without expect or send_program it is taken for down"),
+    (farm('protocol = udp\nexpect = "x"\n'), 5, "nothing is sent to the UDP server"),
+    (farm('send = "x"\nsend_program = "/bin/x"\n'), 4, "send is ignored"),
+    (farm('use_regex = 1\nsend_program = "/bin/x"\n'), 4, "use_regex has no effect on the output"),
+    (farm(f'send_program = "/bin/{"x" * 300}"\n'), 4, "has 305 characters"),
+    (farm('send_program = "/bin/x http://%h/"\n'), 4, "only where they stand alone"),
+    (farm('send_program = "/bin/x %h | grep OK"\n'), 4, "not run by a shell"),
+    (farm(f'send = "{"x" * 256}"\nexpect = "y"\n'), 4, "send has 256 characters"),
+    (farm(f'expect = "{"x" * 256}"\n'), 4, "expect has 256 characters"),
+    (farm(r'expect = "a\.b"' + "\n"), 4, r"`\.` in expect"),
+    (farm('expect = "ab\\"\n'), 4, "`\\` in expect"),
+    (farm('port = 8080\nsend = "x"\n'), 5, "the answer to send is not read"),
+    (farm('expect = ""\n'), 4, "waits until the server speaks first"),
+    (farm("use_regex = 1\n"), 4, "use_regex has no effect without expect"),
+    (farm('use_regex = 1\nexpect = "(a"\n'), 5, "expect is not a regular expression"),
+    (farm('use_regex = 1\nexpect = "a{99999999999}"\n'), 5, "expect is not a regular expression"),
+    (farm('port = 443\nsend = "GET / HTTP/1.0"\nexpect = "HTTP"\n'), 5, "port 443 speaks TLS"),
+    (farm("load_monitor = ruptime\n"), 4, "load_monitor = ruptime is not acted on yet"),
+    (farm("load_monitor = rup\n"), 4, "load_monitor = rup is not acted on yet"),
+    ("primary = lb1\n" + farm(), 1, "is looked up whenever the file is read"),
+    ("keepalive = 1\nkeepalive = 2\n" + farm(), 2, "given a second time"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "part"), RULES)
+def test_a_rule_speaks_at_its_line(text: str, line: int, part: str) -> None:
+    parsed = check_text(text, names=NAMES)
+    assert parsed.errors == ()
+    found = [problem for problem in parsed.warnings if part in problem.message]
+    assert [problem.line for problem in found] == [line]
+    assert found[0].suggestion
+    assert found[0].column >= 1
+
+
+SILENT = [
+    GOOD,
+    GOOD.replace("direct", "nat").replace("keepalive", "nat_router = 10.0.0.254 eth1:1\nkeepalive"),
+    farm("quiesce_server = 1\nload_monitor = none\nclient_monitor = /usr/sbin/nanny\n"),
+    farm("timeout = 6\nreentry = 6\n"),
+    farm('send = "QUIT\\r\\n"\nexpect = "*"\n'),
+    farm('use_regex = 1\nexpect = "[[:digit:]]+ OK|[.]"\n'),
+    farm('use_regex = 1\nexpect = "\\\\\\\\."\n'),
+    farm('send_program = "/bin/check %h %p"\nexpect = "OK"\n'),
+    farm('protocol = udp\nport = 53\nsend = "x"\nexpect = "*"\n'),
+    farm(servers=server(RIP + "port = 8080\n")),
+    farm(servers=server("address = 127.0.0.1\n")),
+    farm(servers=server(RIP) + server(RIP + "port = 81\n", "web2")),
+    farm(servers=server("address = 2001:db8::1\nforward = tunnel\n")),
+    farm() + farm("protocol = udp\nsend = x\nexpect = y\n").replace("farm", "other"),
+    farm() + farm().replace("farm", "other").replace("active = 1", "active = 0"),
+    farm("scheduler = rr\n", servers=server(RIP) + server("address = 10.0.0.12\nweight = 0\n", "web2")),
+    farm('port = 3306\nexpect = ""\n'),
+    "network = tunnel\n" + farm(address="2001:db8::100 eth0"),
+]
+
+
+@pytest.mark.parametrize("text", SILENT)
+def test_a_good_file_is_not_commented(text: str) -> None:
+    assert check_text(text, names=NAMES).problems == ()
+
+
+def test_warnings_never_refuse_and_rules_need_no_text() -> None:
+    parsed = check_text("keepalive = 30\n" + farm(), names=NAMES)
+    assert parsed.is_usable
+    found = warnings(parsed.configuration, parsed.places, file="x")
+    assert found
+    assert {(problem.severity, problem.file) for problem in found} == {(Severity.WARNING, "x")}
+
+
+def test_what_follows_from_an_error_is_not_repeated() -> None:
+    text = "virtual farm {\nactive = 1\naddress = eth0:0\nserver a {\nactive = 1\naddress =\n}\n}\n"
+    parsed = check_text(text, names=NAMES)
+    assert [problem.line for problem in parsed.problems] == [3, 6]
+    assert check(parsed) == ()
+
+
+def test_problems_come_in_the_order_of_the_text() -> None:
+    parsed = check_text("keepalive = 30\nnonsense = 1\nvirtual farm {\n}\n", names=NAMES)
+    lines = [problem.line for problem in parsed.problems]
+    assert lines == sorted(lines)
+    assert len(set(lines)) > 2
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        (r"GET / HTTP/1.0\r\n\r\n", ()),
+        (r"""\\ \r \n \t \' \" """, ()),
+        (r"a\.b\.c\d", (r"\.", r"\d")),
+        ("\\", ()),
+        ("ab\\", ("\\",)),
+        (r"\\.", ()),
+        (r"\x41\0", (r"\x", r"\0")),
+        ("", ()),
+    ],
+)
+def test_unknown_escapes(text: str, unknown: tuple[str, ...]) -> None:
+    assert unknown_escapes(text) == unknown
