@@ -86,7 +86,7 @@ class Driver:
         return self._object.program_fd("parse_xdp")
 
     def run(self, program: int, stream: Stream, packets: int, *, multiplier: int = FILL, start: int = 0) -> Run:
-        """`packets` packets, from place `start` of the permutation on; as many as there are flows is each of them once."""
+        """`packets` packets, from place `start` of the permutation on; as many as there are flows: each flow once."""
         state, frame = self._state[0], stream.frame
         state["counter"], state["multiplier"] = start, multiplier
         state["flows"], state["mask"] = stream.flows, (1 << (stream.flows - 1).bit_length()) - 1

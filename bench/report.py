@@ -26,7 +26,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line: our figure, a rival's where there is one, and what was promised. `failure` says why there is no figure."""
+    """One line: our figure, a rival's where there is one, and what was promised; or why there is no figure."""
 
     case: str
     unit: str = "ns"

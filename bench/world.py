@@ -27,7 +27,7 @@ _PEER_OWN = frozenset({"lru_conns", "lru_replies"})
 _OURS_ONLY = frozenset({"conn_tags", "conns", "rev_tags"})
 
 
-class Unverified(Exception):
+class Unverified(Exception):  # noqa: N818 -- it is not an error of the program
     """A run did not do what it was to measure; its figure is worthless."""
 
 

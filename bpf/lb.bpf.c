@@ -165,6 +165,8 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 
 	if (!s || !p || !addressed_to_us(skb, HOOK_TC, s) || !icmp_is_error(skb, p) || icmp_read_quote(skb, p, &q))
 		return TC_ACT_UNSPEC;
+	if (!addr_equal(&p->daddr, &q.flow.daddr)) /* an error goes to the source of what it quotes */
+		return TC_ACT_UNSPEC;
 	__u32 now = now_jiffies();
 	flow_client(&f, s, &q.flow);
 	c = conn_find(&f, &q.flow, &slot);

@@ -38,22 +38,24 @@ _STORY = (
 
 
 def run(bench: Bench) -> Iterator[Row]:
+    compared = 0
+    hooks: tuple[Hook, ...] = ("xdp", "tc")
     for version, method in product((4, 6), ForwardingMethod):
         world = bench.empty_world(Shape(method=method, version=version, connections=4096))
         try:
-            for hook in ("xdp", "tc"):
-                steps = _compare(bench, world, hook)
+            for hook in hooks:
+                compared += _compare(bench, world, hook)
                 world.clear()
         finally:
             world.close()
-    yield Row(case="peer agrees with ours: packets compared", unit="", ours=float(steps * 2 * 6))
+    yield Row(case="peer agrees with ours: packets compared", unit="", ours=float(compared))
     yield _expiry(bench)
 
 
 def _compare(bench: Bench, world: World, hook: Hook) -> int:
     """A tunnel's frame cannot be undone in TC, so there each packet starts from a new buffer: one flow a run."""
     masquerade = world.shape.method is ForwardingMethod.MASQUERADE
-    made = 0
+    made = steps = 0
     for step, (side, flags) in enumerate(_STORY):
         make = request if side == "request" else reply
         if side == "reply" and not masquerade:
@@ -68,9 +70,11 @@ def _compare(bench: Bench, world: World, hook: Hook) -> int:
         if outcomes["ours"] != outcomes["peer"]:
             raise Unverified(f"{world.shape} {hook}, step {step}: {outcomes}")
         made += outcomes["ours"][2].conns
-    if made != 3:
-        raise Unverified(f"{world.shape} {hook}: the story made {made} connections instead of 3")
-    return len(_STORY)
+        steps += 1
+    # Without replies the director never sees both ends close, so the SYN after the FINs begins nothing new.
+    if made != (3 if masquerade else 2):
+        raise Unverified(f"{world.shape} {hook}: the story made {made} connections")
+    return steps
 
 
 def _expiry(bench: Bench) -> Row:
@@ -80,7 +84,7 @@ def _expiry(bench: Bench) -> Row:
         program = world.contenders("xdp")["peer"]
         stream = Stream(request(bench.net, SYN), _FLOWS)
         _expect(bench, world, program, stream, Totals(_FLOWS, _FLOWS, 0))
-        connections, replies = world.peer_maps()
+        connections, _ = world.peer_maps()
         layout = np.dtype([("life", "<u4"), ("dest", "<u4"), ("expires", "<u4"), ("rest", "u1", (52,))])
         keys, values = connections.items(np.dtype((np.void, 40)), layout)
         if len(keys) != _FLOWS:

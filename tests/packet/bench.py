@@ -212,7 +212,11 @@ class Bench:
         )
 
     def run(self, packet: Packet | bytes, dev: str = "cl", *, hook: str | None = None, gso: int = 0) -> Result:
-        raw = bytes(packet)
+        verdict, raw = self.run_raw(bytes(packet), dev, hook=hook, gso=gso)
+        return Result(verdict, Ether(raw), raw)
+
+    def run_raw(self, raw: bytes, dev: str = "cl", *, hook: str | None = None, gso: int = 0) -> tuple[str, bytes]:
+        """As `run`, without a look into the packet that comes out."""
         hook = hook or self.hook
         if hook == "xdp":
             context = bytearray(struct.pack("=IIIIII", 0, len(raw), 0, self.net.index[dev], 0, 0))
@@ -226,7 +230,7 @@ class Bench:
         fd = self.tables.program(program)
         result = self.net.inside(lambda: prog_test_run(fd, raw, context))
         names = VERDICTS["xdp" if hook == "xdp" else "tc"]
-        return Result(names.get(result.retval, f"verdict {result.retval}"), Ether(result.data_out), result.data_out)
+        return names.get(result.retval, f"verdict {result.retval}"), result.data_out
 
     # ---- looking at the tables ----
 

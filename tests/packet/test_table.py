@@ -77,7 +77,7 @@ def random_flows(seed: int, count: int) -> list[Flow]:
 
 def all_services(bench: Bench, scheduler: str = "rr", method: ForwardingMethod = ForwardingMethod.MASQUERADE) -> None:
     for version in (4, 6):
-        for protocol in Protocol:
+        for protocol in (Protocol.TCP, Protocol.UDP):
             service = bench.service(version, protocol, scheduler)
             for host in (2, 3):
                 bench.server(service, f"10.2.0.{host}" if version == 4 else f"fd02::{host}", method=method)

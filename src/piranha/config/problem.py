@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 MAX_PROBLEMS = 1000
+MAX_SHOWN = 300
+"""No text of a problem is longer, whatever stands in the file."""
 
 
 class Severity(StrEnum):
@@ -123,9 +125,13 @@ class Findings:
                 file=self.file,
                 line=place.line,
                 column=place.column,
-                text=place.text,
-                message=message,
-                suggestion=suggestion,
+                text=place.text[:MAX_SHOWN],
+                message=_shortened(message),
+                suggestion=_shortened(suggestion),
                 kind=kind,
             )
         )
+
+
+def _shortened(sentence: str) -> str:
+    return sentence if len(sentence) <= MAX_SHOWN else f"{sentence[: MAX_SHOWN - 1]}…"

@@ -42,6 +42,7 @@ def server(lines: str, name: str = "web1") -> str:
 
 
 RIP = "address = 10.0.0.11\n"
+OTHER = farm().replace("farm", "other")
 RULES = [
     # text, line, part of the message
     ("keepalive = 30\ndeadtime = 18\n" + farm(), 2, "deadtime (18) is not above keepalive (30)"),
@@ -180,7 +181,7 @@ SILENT = [
     farm(servers=server(RIP) + server(RIP + "port = 81\n", "web2")),
     farm(servers=server("address = 2001:db8::1\nforward = tunnel\n")),
     farm() + farm("protocol = udp\nsend = x\nexpect = y\n").replace("farm", "other"),
-    farm() + farm().replace("farm", "other").replace("active = 1", "active = 0"),
+    farm() + OTHER.replace("active = 1", "active = 0"),
     farm("scheduler = rr\n", servers=server(RIP) + server("address = 10.0.0.12\nweight = 0\n", "web2")),
     farm('port = 3306\nexpect = ""\n'),
     "network = tunnel\n" + farm(address="2001:db8::100 eth0"),

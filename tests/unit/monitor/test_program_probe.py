@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -21,22 +22,19 @@ Script = Callable[[str], str]
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> Script:
-    """Writes a shell script that everybody may run; gives its path."""
-    folder = tmp_path
-    while folder != Path(folder.root) and folder.stat().st_uid == os.getuid() and folder.name:
-        folder.chmod(folder.stat().st_mode | 0o055)
-        folder = folder.parent
-        if folder == Path("/tmp"):
-            break
+def script() -> Iterator[Script]:
+    """Writes a shell script that everybody may run (pytest's own folders are closed to others); gives its path."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
 
-    def write(body: str) -> str:
-        path = tmp_path / f"check{len(list(tmp_path.iterdir()))}.sh"
-        path.write_text(f"#!/bin/sh\n{body}\n")
-        path.chmod(0o755)
-        return str(path)
+        def write(body: str) -> str:
+            path = folder / f"check{len(list(folder.iterdir()))}.sh"
+            path.write_text(f"#!/bin/sh\n{body}\n")
+            path.chmod(0o755)
+            return str(path)
 
-    return write
+        yield write
 
 
 async def check(*program: str, timeout_s: float = 5, user: str = "nobody", **more: object) -> Outcome:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piranha.dataplane.ebpf import abi
-from piranha.dataplane.ebpf.tables import Tables
+from piranha.dataplane.ebpf.tables import SLOTS_PER_CONNECTION, Tables
 from piranha.dataplane.port import Connection, ConnectionFilter, ConnectionPage
 from piranha.model.address import IPAddress
 from piranha.model.service import Protocol
@@ -29,8 +29,8 @@ class ConnectionTable:
 
     @property
     def capacity(self) -> int:
-        """Connections that fit before the table counts as full (see tables.SLOTS_PER_CONNECTION)."""
-        return len(self._tables.conns) * 3 // 4
+        """Connections that the table was made for (see tables.SLOTS_PER_CONNECTION)."""
+        return len(self._tables.conns) // SLOTS_PER_CONNECTION
 
     def _alive(self) -> tuple[NDArray[np.intp], int]:
         """Slots of live connections, and the kernel's clock now."""
