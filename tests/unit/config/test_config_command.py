@@ -51,7 +51,7 @@ def test_check_prints_as_compilers_do(call: Caller) -> None:
     assert "  deadtime = x9\n             ^~\n  = write for example `deadtime = 18`\n" in answer.out
     assert "<stdin>:4:2: error: unknown directive `schduler`\n" in answer.out
     assert "   schduler = rr\n   ^~~~~~~~\n  = did you mean `scheduler`?\n" in answer.out
-    assert answer.err == "<stdin> is not usable: 2 errors, 3 warnings\n"
+    assert answer.err == "<stdin> is not usable: 2 errors, 2 warnings\n"
     assert "\x1b" not in answer.out, "no colour into a pipe"
 
 
@@ -111,7 +111,7 @@ def test_nothing_that_a_terminal_would_obey_is_printed(call: Caller) -> None:
     assert all(letter == "\n" or letter.isprintable() for letter in answer.out)
     assert r"x\x1b]0;owned\x07" in answer.out
     assert r"\xff\u202e" in answer.out
-    assert max(len(line) for line in answer.out.split("\n") if line.startswith("  z") or "zz" in line) < 5200
+    assert max(len(line) for line in answer.out.split("\n")) < 400, "a long value is shown in part"
 
 
 def test_show_prints_every_value_and_reads_back(call: Caller) -> None:

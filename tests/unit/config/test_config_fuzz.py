@@ -18,7 +18,7 @@ from piranha.config.writer import write
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 INPUTS = int(os.environ.get("PIRANHA_FUZZ_INPUTS", "10000"))
 SEED = int(os.environ.get("PIRANHA_FUZZ_SEED", "20080101"))
-MOST_SECONDS_FOR_ONE = 2.0
+MOST_CPU_SECONDS_FOR_ONE = 2.0
 NAMES = FixedNames(hosts={"lb1": "10.0.0.1"}, ports={"http": 80})
 
 
@@ -115,13 +115,13 @@ def test_mutated_files_never_crash_and_never_hang() -> None:
     slowest_s, slowest = 0.0, b""
     for number in range(INPUTS):
         content = mutated(chance)
-        started_at = time.perf_counter()
+        started_at = time.process_time()
         try:
             examine(content, strict=number % 3 == 0, thorough=number % 4 == 1)
         except Exception as error:
             raise AssertionError(f"input {number} of seed {SEED}: {content!r}") from error
-        taken_s = time.perf_counter() - started_at
+        taken_s = time.process_time() - started_at
         if taken_s > slowest_s:
             slowest_s, slowest = taken_s, content
     print(f"{INPUTS} inputs, the slowest took {slowest_s * 1000:.1f} ms")
-    assert slowest_s < MOST_SECONDS_FOR_ONE, slowest
+    assert slowest_s < MOST_CPU_SECONDS_FOR_ONE, slowest

@@ -22,11 +22,11 @@ logger = logging.getLogger(__name__)
 
 OBJECT = Path(__file__).parent / "objects" / "lb.bpf.o"
 
-# Slots for each connection that the table shall hold. Half of them are air: then most entries lie in the way that is looked
-# at first, and a packet waits for one cache miss, not two (`make bench`: a tenth less a packet than with 4/3).
+# Slots for each connection that the table shall hold. Half of them are air: then most entries lie in the way that is
+# looked at first, and a packet waits for one cache miss, not two (`make bench`: a tenth less a packet than with 4/3).
 SLOTS_PER_CONNECTION = 2
-# Words of the reverse index for each connection: its lines are shorter, so they need more air.
-REVERSE_WORDS_PER_CONNECTION = 2
+# Words of the reverse index for each connection: half as many again, so that its short lines are never the first to be full.
+REVERSE_WORDS_PER_CONNECTION = 3
 # The ticker walks the whole table once in this many ticks.
 TICKS_PER_WALK = 50
 TICK_MS = 20
