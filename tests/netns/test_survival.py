@@ -105,7 +105,6 @@ def test_a_bad_file_is_refused_whole(lab: LabUnderTest) -> None:
 
 def test_soak_of_many_connections_loses_none(lab: LabUnderTest) -> None:
     """100,000 connections (PIRANHA_SOAK_CONNECTIONS), with reloads in between; afterwards every count agrees."""
-    (service,) = lab.services()
     client = lab.start_client(4, PORT, count=SOAK, at_once=200, timeout=20)
     while client.poll() is None:
         lab.piranha("reload")

@@ -188,6 +188,36 @@ def test_expired_entries_make_room_on_the_packet_path(small: Bench) -> None:
     assert_counts(small)
 
 
+def lines_of(bench: Bench, flow: Flow) -> tuple[int, int]:
+    """The two lines that bpf/conn.h looks in (`flow_hash`, `flow_place`)."""
+    version, protocol, client, port = flow
+    key = [int(k) for k in bench.tables.settings["key"][0]]
+    ends = [int(d) for a in (client, VIP[version]) for d in np.frombuffer(abi.pack_address(ip_address(a)), "<u8")]
+    swapped = [int.from_bytes(number.to_bytes(2, "big"), "little") for number in (port, 80)]
+    ends.append(swapped[0] << 32 | swapped[1] << 8 | protocol)
+    mixed = sum(a * b for a, b in zip(ends, key[:5], strict=True)) % 2**64
+    mixed = (mixed ^ mixed >> 32) * key[5] % 2**64
+    mixed ^= mixed >> 29
+    tag, high, lines = mixed & 0xFFFFFFFC | 1, mixed >> 32, len(bench.tables.tags) // abi.CONN_WAYS
+    return high * lines >> 32, (high ^ tag * 0x85EBCA6B % 2**32) * lines >> 32
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_either_line_of_a_flow_makes_room(small: Bench, side: int) -> None:
+    all_services(small, method=ForwardingMethod.DIRECT)
+    sender, flows = Sender(small), random_flows(8, 1200)
+    for flow in flows[:600]:
+        sender.send(flow)
+    assert small.tables.tags.all()
+    stranger = next(f for f in flows[600:] if 0 not in lines_of(small, f))
+    guest = next(f for f in flows[600:] if lines_of(small, f)[side] == 0 != lines_of(small, f)[1 - side])
+    small.tables.conns["expires"][5] = small.tables.jiffies() - 100  # of line 0
+    assert sender.send(stranger) == "drop"
+    assert sender.send(guest) == "redirect"
+    assert flows_in(small)[guest] == 1
+    assert sender.send(guest, 0x10) == "redirect"
+
+
 def test_what_dies_in_a_full_table_leaves_the_reverse_index_too(small: Bench) -> None:
     all_services(small)
     sender = Sender(small)

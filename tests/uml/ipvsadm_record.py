@@ -7,7 +7,7 @@ order; beside command lines there are a few others:
     -R <<< '-A -t …\n-a …'       the same with standard input (\n for line ends)
     @nobody -L -n                the same as user 65534
     @program ipvsadm-save -n     another program of the package
-    @open tcp 10.9.0.1:80 count=2 establish=1      traffic: `scenario.Open` with these fields
+    @open tcp 10.9.0.1:80 count=2 establish=1      traffic: `scenario.Open` with these fields; sip=N: a SIP request of call N
     @option cache_bypass 1       net.ipv4.vs.cache_bypass
     @settle                      wait until the kernel has summed up its counters
 """
@@ -73,8 +73,7 @@ def _run(line: str, player: Player, plane: KernelPlane) -> dict[str, Any]:
     stdin = stdin.strip("'").replace("\\n", "\n")
     match shlex.split(text):
         case ["@open", protocol, endpoint, *fields]:
-            values = {key: value if key == "client" else int(value) for key, _, value in (f.partition("=") for f in fields)}
-            step = sc.Open(to=f"{protocol} {endpoint}", **values)  # type: ignore[arg-type]
+            step = sc.Open(to=f"{protocol} {endpoint}", **_open_values(fields))
             return {"line": line, "outcome": player.play(sc.Scenario(name="", about="", steps=(step,)))[0]}
         case ["@option", name, value]:
             return {"line": line, "outcome": plane.edit(sc.SetOption(name=name, value=value))}
@@ -87,6 +86,21 @@ def _run(line: str, player: Player, plane: KernelPlane) -> dict[str, Any]:
             return {"line": line, **_command(argv, stdin)}
         case argv:
             return {"line": line, **_command(["ipvsadm", *argv], stdin)}
+
+
+def _open_values(fields: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, _, value in (text.partition("=") for text in fields):
+        if name == "sip":
+            values["payload"] = sip_request(value)
+        else:
+            values[name] = value if name == "client" else int(value)
+    return values
+
+
+def sip_request(call: str) -> str:
+    """A SIP request with this Call-ID, long enough for the kernel's parser."""
+    return f"OPTIONS sip:someone@10.9.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.1\r\nCall-ID: {call}@10.1.0.1\r\n\r\n"
 
 
 def _command(argv: list[str], stdin: str, *, nobody: bool = False) -> dict[str, Any]:

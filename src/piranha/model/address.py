@@ -20,3 +20,9 @@ def parse_address(text: str) -> IPAddress:
 def format_endpoint(address: IPAddress, port: int) -> str:
     """`10.0.0.1:80` or `[2001:db8::1]:80`."""
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def prefix_length(mask: IPAddress) -> int | None:
+    """How many one-bits a netmask begins with; None where one-bits follow a zero-bit."""
+    inverted = int(mask) ^ ((1 << mask.max_prefixlen) - 1)
+    return None if inverted & (inverted + 1) else mask.max_prefixlen - inverted.bit_length()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from piranha.model.address import IPAddress
-from piranha.model.service import ForwardingMethod, Protocol
+from piranha.model.mark import MarkBlock
+from piranha.model.rules import PlaneRules
+from piranha.model.service import ForwardingMethod, Protocol, SchedulerFlag, TunnelChecksum, TunnelType
 
 
 class ServiceMode(StrEnum):
@@ -37,6 +39,37 @@ class ReservationConflictAction(StrEnum):
     PREEMPT = "preempt"
 
 
+class SchedulerFlagWord(StrEnum):
+    """A word of `scheduler_flags`. Those of sh and mh name the same flags of a service as the numbered ones."""
+
+    SH_FALLBACK = "sh-fallback"
+    SH_PORT = "sh-port"
+    MH_FALLBACK = "mh-fallback"
+    MH_PORT = "mh-port"
+    FLAG_1 = "flag-1"
+    FLAG_2 = "flag-2"
+    FLAG_3 = "flag-3"
+
+    @property
+    def flag(self) -> SchedulerFlag:
+        return _FLAGS[self.rpartition("-")[2]]
+
+    @property
+    def scheduler(self) -> str:
+        """The scheduler whose word it is; empty for the numbered ones, which any scheduler may have."""
+        prefix = self.partition("-")[0]
+        return "" if prefix == "flag" else prefix
+
+
+_FLAGS = {
+    "fallback": SchedulerFlag.SCHED1,
+    "port": SchedulerFlag.SCHED2,
+    "1": SchedulerFlag.SCHED1,
+    "2": SchedulerFlag.SCHED2,
+    "3": SchedulerFlag.SCHED3,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceAddress:
     """An address with the device (or alias label, `eth0:1`) that carries it."""
@@ -50,7 +83,7 @@ class DeviceAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealServer:
-    """A `server` block. `port` is already the virtual's port where the file gives none."""
+    """A `server` block. `port` is already the virtual's port where the file gives none. Threshold 0 is no threshold."""
 
     name: str
     address: IPAddress | None = None
@@ -58,11 +91,19 @@ class RealServer:
     weight: int = 1
     port: int = 80
     forward: ForwardingMethod | None = None
+    upper_threshold: int = 0
+    lower_threshold: int = 0
+    tunnel: TunnelType = TunnelType.IPIP
+    tunnel_port: int = 0
+    tunnel_checksum: TunnelChecksum = TunnelChecksum.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualServer:
-    """A `virtual` or `failover` block. Texts keep their escapes; None is "not set"."""
+    """A `virtual` or `failover` block. Texts keep their escapes; None is "not set".
+
+    `pmask` is a mask, or the length of a prefix in bits. With `fwmark` the port is that of the checks alone.
+    """
 
     name: str
     active: bool = False
@@ -73,8 +114,11 @@ class VirtualServer:
     protocol: Protocol = Protocol.TCP
     port: int = 80
     scheduler: str = "wlc"
+    scheduler_flags: tuple[SchedulerFlagWord, ...] = ()
+    one_packet: bool = False
     persistent_s: float = 0
-    pmask: IPAddress | None = None
+    pmask: IPAddress | int | None = None
+    persistence_engine: str | None = None
     client_monitor: str | None = None
     send: str | None = None
     expect: str | None = None
@@ -94,7 +138,7 @@ class VirtualServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """A whole file. `virtuals` and `failovers` keep the file's order; names may repeat, as in the original."""
+    """A whole file. `marks`, `virtuals` and `failovers` keep the file's order; their names may repeat."""
 
     serial_no: int = 0
     service: ServiceMode = ServiceMode.LVS
@@ -131,5 +175,20 @@ class Configuration:
     interfaces: tuple[str, ...] = ()
     hook: HookChoice = HookChoice.AUTO
     profile: ProfileChoice = ProfileChoice.DEFAULT
+    cache_bypass: bool = PlaneRules().cache_bypass
+    conn_reuse_mode: int = PlaneRules().conn_reuse_mode
+    expire_nodest_conn: bool = PlaneRules().expire_nodest_conn
+    expire_quiescent_template: bool = PlaneRules().expire_quiescent_template
+    nat_icmp_send: bool = PlaneRules().nat_icmp_send
+    pmtu_disc: bool = PlaneRules().pmtu_disc
+    schedule_icmp: bool = PlaneRules().schedule_icmp
+    sloppy_sctp: bool = PlaneRules().sloppy_sctp
+    sloppy_tcp: bool = PlaneRules().sloppy_tcp
+    marks: tuple[MarkBlock, ...] = field(default=())
     virtuals: tuple[VirtualServer, ...] = field(default=())
     failovers: tuple[VirtualServer, ...] = field(default=())
+
+    @property
+    def rules(self) -> PlaneRules:
+        """The rules of the data plane, as this file has them."""
+        return PlaneRules(**{rule.name: getattr(self, rule.name) for rule in fields(PlaneRules)})

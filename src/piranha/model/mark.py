@@ -1,11 +1,43 @@
-"""Rules that give packets their firewall mark: `mark N { … }` of lvs.cf, flattened."""
+"""Rules that give packets their firewall mark: `mark N { … }` blocks of lvs.cf, and the same flattened."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from piranha.model.service import Protocol
+
+IPNetwork = IPv4Network | IPv6Network
+MOST_MARK = 2**32 - 1
+MOST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """Destination ports from `first` to `last`, both included. `str()` gives `80` or `8000-8010`."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+EVERY_PORT = PortRange(0, MOST_PORT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkBlock:
+    """A `mark` block: packets to one of `addresses` with the protocol (IP is any) and one of `ports` (none: all).
+
+    Without an address it marks nothing. Several blocks may give the same mark.
+    """
+
+    mark: int
+    addresses: tuple[IPNetwork, ...] = ()
+    protocol: Protocol = Protocol.IP
+    ports: tuple[PortRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +52,43 @@ class MarkRule:
     protocol: Protocol = Protocol.IP
     first_port: int = 0
     last_port: int = 65535
+
+    def __str__(self) -> str:
+        ports = "" if (self.first_port, self.last_port) == (0, MOST_PORT) else f" port {self._ports}"
+        protocol = "" if self.protocol is Protocol.IP else f"{self.protocol.word} "
+        return f"mark {self.mark}: {protocol}{network_text(self.network)}{ports}"
+
+    @property
+    def _ports(self) -> PortRange:
+        return PortRange(self.first_port, self.last_port)
+
+    def overlaps(self, other: MarkRule) -> bool:
+        """Whether some packet matches both rules."""
+        return (
+            self.network.version == other.network.version
+            and self.network.overlaps(other.network)
+            and (self.protocol is other.protocol or Protocol.IP in (self.protocol, other.protocol))
+            and self.first_port <= other.last_port
+            and other.first_port <= self.last_port
+        )
+
+
+def rules_of(blocks: Iterable[MarkBlock]) -> tuple[MarkRule, ...]:
+    """The blocks as rules, in their order: for each address of a block, each of its ports."""
+    return tuple(
+        MarkRule(
+            mark=block.mark,
+            network=network,
+            protocol=block.protocol,
+            first_port=ports.first,
+            last_port=ports.last,
+        )
+        for block in blocks
+        for network in block.addresses
+        for ports in block.ports or (EVERY_PORT,)
+    )
+
+
+def network_text(network: IPNetwork) -> str:
+    """`10.0.0.100` for a single address, `10.0.0.0/24` for more."""
+    return str(network.network_address) if network.num_addresses == 1 else str(network)

@@ -25,7 +25,7 @@ OBJECT = Path(__file__).parent / "objects" / "lb.bpf.o"
 # Slots for each connection that the table shall hold. Half of them are air: then most entries lie in the way that is
 # looked at first, and a packet waits for one cache miss, not two (`make bench`: a tenth less a packet than with 4/3).
 SLOTS_PER_CONNECTION = 2
-# Words of the reverse index for each connection: half as many again, so that its short lines are never the first to be full.
+# Words of the reverse index for each connection: half as many again as slots, so that its short lines never fill first.
 REVERSE_WORDS_PER_CONNECTION = 3
 # The ticker walks the whole table once in this many ticks.
 TICKS_PER_WALK = 50
@@ -45,12 +45,12 @@ class Capacity:
 
     def entries(self) -> dict[str, int]:
         """max_entries by map."""
-        slots = int(self.connections * SLOTS_PER_CONNECTION)
+        slots = self.connections * SLOTS_PER_CONNECTION
         lines = max(4, -(-slots // abi.CONN_WAYS))
         return {
             "conn_tags": lines,
             "conns": lines * abi.CONN_WAYS,
-            "rev_tags": max(4, int(self.connections * REVERSE_WORDS_PER_CONNECTION) // abi.REV_WAYS),
+            "rev_tags": max(4, self.connections * REVERSE_WORDS_PER_CONNECTION // abi.REV_WAYS),
             "dests": self.destinations,
             "dest_stats": self.destinations,
             "nexthops": self.destinations,
