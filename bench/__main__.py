@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from datetime import datetime
+from subprocess import CalledProcessError
 
 from bench import build, machine, net, report
 from bench.bench import Bench
@@ -17,15 +18,15 @@ from piranha.base.errors import PiranhaError
 
 
 def main() -> int:
-    """0 when everything was measured, goals met or not; 1 when a case failed; 2 when nothing could be measured."""
+    """0 when everything was measured, goals met or not; 1 when a case could not be measured or was not what it should be."""
     options = _options()
     effort = Effort(rounds=5, whole=False) if options.quick else Effort()
     try:
         build.build()
         here = net.enter()
-    except (PiranhaError, OSError) as error:
+    except (PiranhaError, OSError, CalledProcessError) as error:
         print(f"bench: {error}", file=sys.stderr)
-        return 2
+        return 1
     cpu = machine.pin()
     described = machine.describe() | {"pinned_to": f"cpu {cpu}"}
     for name, text in described.items():

@@ -87,9 +87,3 @@ def is_host_name(text: str) -> bool:
     """Whether the text could name a host: letters, digits, hyphens and dots, and not only numbers."""
     last = text.rstrip(".").rpartition(".")[2]
     return len(text) <= _MAX_HOST_NAME and _HOST_NAME.match(text) is not None and not last.isdigit()
-
-
-def is_contiguous_mask(mask: IPAddress) -> bool:
-    """Whether all one-bits stand before all zero-bits."""
-    inverted = int(mask) ^ ((1 << mask.max_prefixlen) - 1)
-    return inverted & (inverted + 1) == 0

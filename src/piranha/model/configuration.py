@@ -136,6 +136,9 @@ class VirtualServer:
     servers: tuple[RealServer, ...] = ()
 
 
+_RULES = PlaneRules()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """A whole file. `marks`, `virtuals` and `failovers` keep the file's order; their names may repeat."""
@@ -175,15 +178,15 @@ class Configuration:
     interfaces: tuple[str, ...] = ()
     hook: HookChoice = HookChoice.AUTO
     profile: ProfileChoice = ProfileChoice.DEFAULT
-    cache_bypass: bool = PlaneRules().cache_bypass
-    conn_reuse_mode: int = PlaneRules().conn_reuse_mode
-    expire_nodest_conn: bool = PlaneRules().expire_nodest_conn
-    expire_quiescent_template: bool = PlaneRules().expire_quiescent_template
-    nat_icmp_send: bool = PlaneRules().nat_icmp_send
-    pmtu_disc: bool = PlaneRules().pmtu_disc
-    schedule_icmp: bool = PlaneRules().schedule_icmp
-    sloppy_sctp: bool = PlaneRules().sloppy_sctp
-    sloppy_tcp: bool = PlaneRules().sloppy_tcp
+    cache_bypass: bool = _RULES.cache_bypass
+    conn_reuse_mode: int = _RULES.conn_reuse_mode
+    expire_nodest_conn: bool = _RULES.expire_nodest_conn
+    expire_quiescent_template: bool = _RULES.expire_quiescent_template
+    nat_icmp_send: bool = _RULES.nat_icmp_send
+    pmtu_disc: bool = _RULES.pmtu_disc
+    schedule_icmp: bool = _RULES.schedule_icmp
+    sloppy_sctp: bool = _RULES.sloppy_sctp
+    sloppy_tcp: bool = _RULES.sloppy_tcp
     marks: tuple[MarkBlock, ...] = field(default=())
     virtuals: tuple[VirtualServer, ...] = field(default=())
     failovers: tuple[VirtualServer, ...] = field(default=())
