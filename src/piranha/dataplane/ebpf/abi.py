@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from enum import IntFlag
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ CONN_METHOD = 0x0003
 CONN_INACTIVE = 0x0004
 CONN_REVERSE = 0x0008
 CONN_TEMPLATE = 0x0010
+CONN_KEEP_PORT = 0x0020
 
 
 class DestFlag(IntFlag):
@@ -250,6 +251,12 @@ def pack_address(address: IPAddress) -> bytes:
 def unpack_address(raw: bytes | NDArray[np.uint8]) -> IPAddress:
     packed = bytes(raw)
     return IPv4Address(packed[12:]) if packed[:12] == b"\0" * 10 + b"\xff\xff" else IPv6Address(packed)
+
+
+def pack_mask(network: IPv4Network | IPv6Network) -> bytes:
+    """The mask of a network for addresses as `pack_address` writes them."""
+    prefix = network.prefixlen + (96 if network.version == 4 else 0)
+    return ((1 << 128) - (1 << (128 - prefix))).to_bytes(16, "big")
 
 
 def filter_position(address: IPAddress) -> int:
