@@ -41,6 +41,8 @@ enum method { METHOD_MASQ, METHOD_DIRECT, METHOD_TUNNEL };
 #define CONN_METHOD 0x0003  /* enum method, fixed when the connection is made */
 #define CONN_INACTIVE 0x0004 /* counted in the destination's `inactive` */
 #define CONN_REVERSE 0x0008 /* has a word in the reverse index */
+#define CONN_TEMPLATE 0x0010 /* persistence: not a connection, but what binds a client to a destination */
+#define CONN_KEEP_PORT 0x0020 /* the server gets the packet's own port, whatever the destination's is */
 
 /* One connection, one cache line. `life` is one word so that a change of state is one compare-and-exchange. */
 struct conn {
@@ -52,8 +54,10 @@ struct conn {
 	__u32 dest; /* index into `dests` */
 	__u32 expires; /* low half of jiffies */
 	__u32 packets;
-	__u32 control; /* slot + 1 of the template that holds this connection */
-	__u32 route; /* index into `client_routes` : 16, second it was confirmed : 16; 0 is none */
+	__u32 control; /* slot + 1 of the template that made this connection */
+	/* A connection: index into `client_routes` : 16, second it was confirmed : 16; 0 is none.
+	 * A template: how many connections it holds; it is not freed before they are. */
+	__u32 route;
 	__u32 created; /* low half of jiffies */
 };
 
@@ -79,7 +83,6 @@ enum tcp_state {
 #define UDP_S_NORMAL 0
 
 #define DEST_PRESENT 0x01 /* in its service's table; a removed one keeps its record while connections use it */
-#define DEST_OVERLOAD 0x02
 #define DEST_LOCAL 0x04 /* the address is this host's own */
 
 /* A real server as target of one service, one cache line. active and inactive are changed by packets only. */
@@ -96,7 +99,11 @@ struct dest {
 	__u32 upper;
 	__u32 lower;
 	__u32 serial; /* order of arrival; a scheduler's list is newest first */
-	__u32 reserved[3];
+	__u32 overload; /* over the upper threshold and not yet below the lower one; set and cleared by packets */
+	__u32 persistent; /* templates */
+	__be16 tunnel_port;
+	__u8 tunnel_type;
+	__u8 tunnel_flags;
 };
 
 #define NEXTHOP_READY 0x01 /* both MAC addresses are known */
@@ -131,10 +138,12 @@ struct service_key {
 	__be16 port;
 	__u8 proto;
 	__u8 pad;
-	__u32 pad2;
+	__u32 mark; /* a firewall mark's service: proto and port are 0, addr the unspecified address of its family */
 };
 
 #define SERVICE_PRESENT 0x01
+#define SERVICE_PERSISTENT 0x02
+#define SERVICE_ONE_PACKET 0x04
 /* 0x08, 0x10, 0x20 are IPVS's scheduler flags (sched.h) */
 
 /*
@@ -149,7 +158,8 @@ struct service {
 	__u32 flags;
 	__u32 serial;
 	__u32 index; /* its own, so that a pointer is enough */
-	__u32 reserved[2];
+	__u32 persistent; /* life of a template, jiffies */
+	__u32 prefix; /* bits of the client's address that a template stands for */
 };
 
 struct slot_line {
@@ -168,6 +178,26 @@ struct dest_stats {
 #define OWN_MACS 8
 
 #define SETTING_MASQ 0x01 /* at least one destination is masqueraded: look for replies */
+#define SETTING_MARKS 0x02 /* there are services of firewall marks */
+#define SETTING_MARK_ANY 0x04 /* a mark's rule has no single address: every packet may be ours */
+
+/* IPVS's sysctls of the same names, as bits of `rules`. */
+#define RULE_EXPIRE_NODEST 0x01
+#define RULE_EXPIRE_QUIESCENT_TEMPLATE 0x02
+#define RULE_SLOPPY_TCP 0x04
+#define RULE_SLOPPY_SCTP 0x08
+
+/* One clause of a `mark` block: packets to these addresses, protocol (0 is any) and ports get the mark. */
+struct mark_rule {
+	union addr addr;
+	union addr mask;
+	__u16 first_port; /* host order */
+	__u16 last_port;
+	__u32 mark;
+	__u8 proto;
+	__u8 pad[7];
+};
+#define MARK_RULES 1024
 
 struct settings {
 	__u64 key[6]; /* secret multipliers of the flow hash */
@@ -182,6 +212,10 @@ struct settings {
 	__u32 xdp_device[OWN_MACS]; /* their indices, in the same order */
 	__u32 icmp_rate; /* ICMP errors a second and CPU */
 	__u32 icmp_burst;
+	__u32 rules;
+	__u32 conn_reuse_mode;
+	__u32 mark_rules; /* how many are in force */
+	__u32 pad;
 };
 
 /* Addresses that concern us, two bits each (VIP, real server), by hash: lets other packets leave at once. */

@@ -200,12 +200,24 @@ static __always_inline struct conn *conn_find_reply(const struct settings *s, co
 
 /* ---- birth and death ---- */
 
-/* The caller owns the entry (its tag says "writing"). Leaves the way free. */
+/* Count the connections that a template holds; `control` is its slot + 1. */
+static __always_inline void template_hold(__u32 control, __s32 n)
+{
+	__u32 slot = control - 1;
+	struct conn *t = bpf_map_lookup_elem(&conns, &slot);
+
+	if (t)
+		__sync_fetch_and_add(&t->route, n);
+}
+
+/* The caller owns the entry (its tag says "writing"). Leaves the way free, and its template with one charge less. */
 static __always_inline void conn_bury(const struct settings *s, struct conn *c, __u32 slot, __u32 *tag)
 {
 	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
 	__u32 life = c->life;
 
+	if (c->control)
+		template_hold(c->control, -1);
 	if (d) {
 		if (LIFE_FLAGS(life) & CONN_REVERSE) {
 			struct flow f;
@@ -213,12 +225,17 @@ static __always_inline void conn_bury(const struct settings *s, struct conn *c, 
 			flow_server(&f, s, &d->addr, conn_dport(c, d), &c->caddr, c->cport, LIFE_PROTO(life));
 			reverse_remove(&f, slot);
 		}
-		dest_add(d, life, -1);
+		dest_unbind(d, life);
 	}
 	__sync_lock_test_and_set(tag, 0);
 }
 
-/* Tier: new connection, and the sweep. Remove the entry if it is (still) expired for `grace` jiffies. 1 when removed. */
+#define TEMPLATE_REARM_S 60
+
+/*
+ * Tier: new connection, and the sweep. Remove the entry if it is (still) expired for `grace` jiffies (0: whatever it is).
+ * A template that still holds connections is given another minute instead. 1 when removed.
+ */
 __noinline int conn_expire(__u32 slot, __u32 expected, __u32 grace)
 {
 	struct settings *s = settings_get();
@@ -229,7 +246,13 @@ __noinline int conn_expire(__u32 slot, __u32 expected, __u32 grace)
 		return 0;
 	if (__sync_val_compare_and_swap(tag, expected, expected | TAG_WRITING) != expected)
 		return 0;
-	if (grace && !conn_expired(c, now_jiffies() - grace)) {
+	__u32 now = now_jiffies();
+	if (grace && !conn_expired(c, now - grace)) {
+		__sync_lock_test_and_set(tag, expected);
+		return 0;
+	}
+	if (LIFE_FLAGS(c->life) & CONN_TEMPLATE && c->route) {
+		c->expires = now + s->hz * TEMPLATE_REARM_S;
 		__sync_lock_test_and_set(tag, expected);
 		return 0;
 	}
@@ -237,10 +260,10 @@ __noinline int conn_expire(__u32 slot, __u32 expected, __u32 grace)
 	return 1;
 }
 
-/* Tier: new connection. End the flow's entry, whatever time it has left. */
-static __always_inline void conn_end(const struct flow *f, __u32 slot)
+/* Tier: new connection. End the flow's entry, whatever time it has left; 0 when it is a template with connections. */
+static __always_inline int conn_end(const struct flow *f, __u32 slot)
 {
-	conn_expire(slot, f->tag, 0);
+	return conn_expire(slot, f->tag, 0);
 }
 
 static __always_inline __u32 conn_line_used(__u32 at)
@@ -319,12 +342,14 @@ static __always_inline int conn_rival(const struct flow *f, __u32 slot)
 }
 
 /*
- * Tier: new connection. Make the entry of `p`'s flow towards destination `dest_index`.
- * Returns a negative reason when it cannot be made: the packet is then to be dropped and counted.
+ * Tier: new connection. Make the entry of `p`'s flow towards destination `dest_index`; `extra` are flags, `control` the
+ * slot + 1 of its template, `reverse` room to work in. Returns a negative reason when it cannot be made: the packet is then dropped and counted.
  */
 static __always_inline int conn_create(const struct settings *s, const struct flow *f, const struct packet *p,
-				       __u32 dest_index, struct dest *d, __u32 now, __u32 *slot, struct conn **out)
+				       __u32 dest_index, struct dest *d, __u32 extra, __u32 control,
+				       struct flow *reverse, __u32 *slot)
 {
+	__u32 now = now_jiffies();
 	__u32 index = conn_claim(f);
 
 	if (index == NO_SLOT && conn_make_room(f->line[0]) + conn_make_room(f->line[1]) > 0)
@@ -339,8 +364,8 @@ static __always_inline int conn_create(const struct settings *s, const struct fl
 		__sync_lock_test_and_set(tag, 0);
 		return -REASON_CREATION_RACE;
 	}
-	__u32 flags = CONN_INACTIVE | (d->method & CONN_METHOD);
-	if (d->method == METHOD_MASQ)
+	__u32 flags = CONN_INACTIVE | (d->method & CONN_METHOD) | extra;
+	if (d->method == METHOD_MASQ && !(extra & CONN_TEMPLATE))
 		flags |= CONN_REVERSE;
 	c->caddr = p->saddr;
 	c->vaddr = p->daddr;
@@ -350,22 +375,21 @@ static __always_inline int conn_create(const struct settings *s, const struct fl
 	c->dest = dest_index;
 	c->expires = now + s->hz * 3;
 	c->packets = 0;
-	c->control = 0;
+	c->control = control;
 	c->route = 0;
 	c->created = now;
 	if (flags & CONN_REVERSE) {
-		struct flow r;
-
-		flow_server(&r, s, &d->addr, conn_dport(c, d), &c->caddr, c->cport, p->proto);
-		if (reverse_insert(&r, index)) {
+		flow_server(reverse, s, &d->addr, conn_dport(c, d), &c->caddr, c->cport, p->proto);
+		if (reverse_insert(reverse, index)) {
 			__sync_lock_test_and_set(tag, 0);
 			return -REASON_TABLE_FULL;
 		}
 	}
-	dest_add(d, c->life, 1);
+	dest_bind(d, c->life);
+	if (control)
+		template_hold(control, 1);
 	__sync_lock_test_and_set(tag, f->tag);
 	*slot = index;
-	*out = c;
 	return 0;
 }
 

@@ -19,12 +19,38 @@ static __always_inline int conn_expired(const struct conn *c, __u32 now)
 
 static __always_inline __be16 conn_dport(const struct conn *c, const struct dest *d)
 {
-	return d->port ? d->port : c->vport;
+	return d->port && !(LIFE_FLAGS(c->life) & CONN_KEEP_PORT) ? d->port : c->vport;
 }
 
 static __always_inline void dest_add(struct dest *d, __u32 life, __s32 n)
 {
 	__sync_fetch_and_add(LIFE_FLAGS(life) & CONN_INACTIVE ? &d->inactive : &d->active, n);
+}
+
+/* A connection or template more at its destination; closed ones hold their place until they are freed. */
+static __always_inline void dest_bind(struct dest *d, __u32 life)
+{
+	if (LIFE_FLAGS(life) & CONN_TEMPLATE) {
+		__sync_fetch_and_add(&d->persistent, 1);
+		return;
+	}
+	dest_add(d, life, 1);
+	if (d->upper && d->active + d->inactive >= d->upper)
+		d->overload = 1;
+}
+
+static __always_inline void dest_unbind(struct dest *d, __u32 life)
+{
+	if (LIFE_FLAGS(life) & CONN_TEMPLATE) {
+		__sync_fetch_and_add(&d->persistent, -1);
+		return;
+	}
+	dest_add(d, life, -1);
+	if (!d->overload)
+		return;
+	__u64 left = d->active + d->inactive;
+	if (d->lower ? left < d->lower : !d->upper || left * 4 < (__u64)d->upper * 3)
+		d->overload = 0;
 }
 
 /* Tier: established. Advance the state by one packet, keep the destination's counts, restart the time-out. */

@@ -9,11 +9,16 @@
 #include "icmp.h"
 #include "maps.h"
 #include "packet.h"
+#include "persist.h"
 #include "route.h"
 #include "sched_registry.gen.h"
+#include "service.h"
 #include "sweep.h"
 
 char LICENSE[] SEC("license") = "GPL";
+
+/* A variable of the type, so that the reasons' names are in the object's BTF, where user space finds them. */
+volatile const enum reason reasons_known = REASON_COUNT;
 
 /* What the helpers below say when the packet is none of theirs; no hook has this verdict. */
 #define NO_MATCH -100
@@ -35,35 +40,61 @@ static __always_inline int addressed_to_us(void *ctx, const int hook, const stru
 	return 0;
 }
 
-static __always_inline struct service *service_find(const struct packet *p)
-{
-	struct service_key key = { .addr = p->daddr, .port = p->dport, .proto = p->proto };
-	__u32 *id = bpf_map_lookup_elem(&service_ids, &key);
+/* What new connections work with; the stack of 512 bytes is too small for it. One for each CPU. */
+struct workbench {
+	struct packet template_key;
+	struct flow template_flow;
+	struct flow reverse;
+	struct service_key service;
+	__u32 control;
+	struct conn one_packet; /* a one-packet connection lives as long as its packet */
+};
 
-	return id ? bpf_map_lookup_elem(&services, id) : NULL;
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct workbench);
+} workbench SEC(".maps");
+#define ONE_PACKET_SLOT 0xfffffffeu
+
+static __always_inline struct workbench *workbench_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&workbench, &zero);
 }
 
-/*
- * Tier: new connection. Choose a destination for `p` and make its connection. 0, or a negative reason:
- * -REASON_NO_SERVICE and -REASON_NO_CONNECTION leave the packet to the local stack.
- */
-__noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
+static __always_inline struct conn *one_packet_conn(void)
 {
-	struct settings *s = settings_get();
-	struct service *service;
-	struct conn *c;
+	struct workbench *w = workbench_get();
 
-	if (!p || !f || !slot || !s)
-		return -REASON_NO_SERVICE;
-	service = service_find(p);
-	if (!service || !(service->flags & SERVICE_PRESENT))
-		return -REASON_NO_SERVICE;
-	if (p->proto == IPPROTO_TCP) {
-		if ((p->tcp_flags & (TCP_SYN | TCP_RST)) != TCP_SYN)
-			return -REASON_NO_CONNECTION;
-		if (p->sport == bpf_htons(20)) /* active FTP data of a client is never scheduled */
-			return -REASON_NO_CONNECTION;
-	}
+	return w ? &w->one_packet : NULL;
+}
+
+static __always_inline void one_packet_make(struct conn *c, const struct packet *p, __u32 chosen, const struct dest *d,
+					    __u32 extra)
+{
+	c->caddr = p->saddr;
+	c->vaddr = p->daddr;
+	c->cport = p->sport;
+	c->vport = p->dport;
+	c->life = LIFE(p->proto, 0, CONN_INACTIVE | (d->method & CONN_METHOD) | extra);
+	c->dest = chosen;
+}
+
+/* May this packet begin a connection? IPVS's rule for each protocol. */
+static __always_inline int may_begin(const struct settings *s, const struct packet *p)
+{
+	if (p->proto != IPPROTO_TCP)
+		return 1;
+	if (p->tcp_flags & TCP_RST || !(p->tcp_flags & TCP_SYN || s->rules & RULE_SLOPPY_TCP))
+		return 0;
+	return p->sport != bpf_htons(20); /* active FTP data of a client is never scheduled */
+}
+
+static __always_inline __u32 schedule(const struct service *service, const struct packet *p)
+{
 	__u64 table = service->table;
 	struct sched_input in = {
 		.packet = p,
@@ -73,14 +104,88 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 		.length = table >> 32,
 		.cursor = (__u32)table,
 	};
-	__u32 chosen = sched_choose(service->scheduler, &in);
-	struct dest *d = bpf_map_lookup_elem(&dests, &chosen);
-	if (chosen == NO_DEST || !d)
+
+	return sched_choose(service->scheduler, &in);
+}
+
+/* The destination of a persistent service: that of the client's template, which is made when there is none. */
+static __always_inline int template_choose(const struct settings *s, struct workbench *w, const struct service *service,
+					   const struct packet *p)
+{
+	struct flow *f = &w->template_flow;
+	__u32 now = now_jiffies(), slot = NO_SLOT;
+
+	template_key(&w->template_key, p, service, w->service.mark);
+	flow_client(f, s, &w->template_key);
+	struct conn *t = conn_find(f, &w->template_key, &slot);
+
+	if (t && !template_valid(s, t, now)) {
+		template_retire(t, f, slot);
+		t = NULL;
+	}
+	if (!t) {
+		__u32 chosen = schedule(service, p);
+		struct dest *d = bpf_map_lookup_elem(&dests, &chosen);
+
+		if (chosen == NO_DEST || !d)
+			return -REASON_NO_DESTINATION;
+		int made = conn_create(s, f, &w->template_key, chosen, d, CONN_TEMPLATE, 0, &w->reverse, &slot);
+		if (made)
+			return made;
+		t = conn_made(f, slot);
+		if (!t)
+			return -REASON_TABLE_FULL;
+	}
+	t->expires = now + service->persistent;
+	t->packets++;
+	w->control = slot + 1;
+	return t->dest;
+}
+
+/*
+ * Tier: new connection. Choose a destination for `p` and make its connection. 0, or a negative reason:
+ * -REASON_NO_SERVICE and -REASON_NO_CONNECTION leave the packet to the local stack.
+ */
+__noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
+{
+	struct settings *s = settings_get();
+	struct workbench *w = workbench_get();
+	__u32 extra = 0, control = 0;
+	int chosen;
+
+	if (!p || !f || !slot || !s || !w)
+		return -REASON_NO_SERVICE;
+	struct service *service = service_find(s, p, &w->service);
+	if (!service)
+		return -REASON_NO_SERVICE;
+	if (!may_begin(s, p))
+		return -REASON_NO_CONNECTION;
+	if (service->flags & SERVICE_PERSISTENT) {
+		chosen = template_choose(s, w, service, p);
+		control = w->control;
+		if (p->dport != service->key.port)
+			extra = CONN_KEEP_PORT;
+	} else {
+		chosen = schedule(service, p);
+		if (chosen == (int)NO_DEST)
+			chosen = -REASON_NO_DESTINATION;
+	}
+	if (chosen < 0)
+		return chosen;
+	__u32 index = chosen;
+	struct dest *d = bpf_map_lookup_elem(&dests, &index);
+	if (!d)
 		return -REASON_NO_DESTINATION;
-	int made = conn_create(s, f, p, chosen, d, now_jiffies(), slot, &c);
-	if (made)
-		return made;
-	struct dest_stats *stats = bpf_map_lookup_elem(&dest_stats, &chosen);
+	if (service->flags & SERVICE_ONE_PACKET && p->proto == IPPROTO_UDP) {
+		one_packet_make(&w->one_packet, p, index, d, extra);
+		*slot = ONE_PACKET_SLOT;
+	} else {
+		int made = conn_create(s, f, p, index, d, extra, control, &w->reverse, slot);
+
+		if (made)
+			return made;
+	}
+	struct dest_stats *stats = bpf_map_lookup_elem(&dest_stats, &index);
 	if (stats)
 		stats->conns++;
 	return 0;
@@ -103,6 +208,27 @@ static __always_inline int refuse_new(void *ctx, const int hook, struct packet *
 	return verdict_drop(hook, -reason);
 }
 
+/*
+ * Tier: established. Is the connection that was found past, so that the packet begins a new one? Expired; a SYN on a
+ * finished one (conn_reuse_mode: bit 0 for TIME_WAIT and CLOSE, bit 1 also for FIN_WAIT where only the client is seen);
+ * with expire_nodest_conn any packet for a removed destination, and a SYN for a quiesced one.
+ */
+static __always_inline int connection_over(const struct settings *s, const struct packet *p, const struct conn *c,
+					   const struct dest *d, __u32 now)
+{
+	if (conn_expired(c, now))
+		return 1;
+	if (s->rules & RULE_EXPIRE_NODEST && d &&
+	    (!(d->flags & DEST_PRESENT) || (p->tcp_flags & TCP_SYN && d->weight <= 0)))
+		return 1;
+	if (p->proto != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || c->control)
+		return 0;
+	__u32 state = LIFE_STATE(c->life);
+	if (s->conn_reuse_mode & 1 && (state == TCP_S_TIME_WAIT || state == TCP_S_CLOSE))
+		return 1;
+	return s->conn_reuse_mode & 2 && state == TCP_S_FIN_WAIT && (LIFE_FLAGS(c->life) & CONN_METHOD) != METHOD_MASQ;
+}
+
 /* A packet to a VIP. */
 static __always_inline int from_client(void *ctx, const int hook, const struct settings *s, struct packet *p)
 {
@@ -112,28 +238,22 @@ static __always_inline int from_client(void *ctx, const int hook, const struct s
 	flow_client(&f, s, p);
 	struct conn *c = conn_find(&f, p, &slot);
 
-	if (c) {
-		__u32 state = LIFE_STATE(c->life);
-		/* Port reuse (conn_reuse_mode 1): a SYN on a finished connection begins a new one. */
-		int again = p->proto == IPPROTO_TCP && p->tcp_flags & TCP_SYN &&
-			    (state == TCP_S_TIME_WAIT || state == TCP_S_CLOSE);
+	struct dest *d = c ? bpf_map_lookup_elem(&dests, &c->dest) : NULL;
 
-		if (again || conn_expired(c, now)) {
-			conn_end(&f, slot);
-			c = NULL;
-		}
+	if (c && connection_over(s, p, c, d, now)) {
+		conn_end(&f, slot);
+		c = NULL;
 	}
 	if (!c) {
 		int made = connection_new(p, &f, &slot);
 
 		if (made)
 			return refuse_new(ctx, hook, p, made);
-		c = conn_made(&f, slot);
+		c = slot == ONE_PACKET_SLOT ? one_packet_conn() : conn_made(&f, slot);
 		if (!c)
 			return verdict_drop(hook, REASON_TABLE_FULL);
+		d = bpf_map_lookup_elem(&dests, &c->dest);
 	}
-	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
-
 	if (!d || !(d->flags & DEST_PRESENT))
 		return verdict_drop(hook, REASON_DESTINATION_REMOVED);
 	return forward_to_server(ctx, hook, s, p, c, d, now);
@@ -226,6 +346,9 @@ static __always_inline int balance(void *ctx, const int hook, const struct setti
 	if (parsed == PARSED_ICMP) /* XDP hands all of it on, TC has looked before */
 		return verdict_pass(hook);
 	__u32 to_vip = filter_look(&p->daddr, FILTER_VIP);
+
+	if (s->flags & (SETTING_MARKS | SETTING_MARK_ANY))
+		to_vip |= p->mark || s->flags & SETTING_MARK_ANY;
 	__u32 from_rs = s->flags & SETTING_MASQ ? filter_look(&p->saddr, FILTER_SERVER) : 0;
 
 	if (!to_vip && !from_rs)
@@ -266,6 +389,7 @@ int lb_xdp(struct xdp_md *ctx)
 		return XDP_PASS;
 	int parsed = packet_parse(&p, data, end, end - data);
 
+	p.mark = 0;
 	return balance(ctx, HOOK_XDP, s, &p, parsed);
 }
 
@@ -314,6 +438,7 @@ int lb_tc(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	int parsed = parse_skb(skb, &p);
 
+	p.mark = skb->mark;
 	return parsed == PARSED_ICMP ? relay_icmp(skb, &p) : balance_skb(skb, &p, parsed);
 }
 

@@ -27,6 +27,7 @@ MMAPPED_ARRAY(nexthops, 64, struct nexthop);
 MMAPPED_ARRAY(client_routes, 4096, struct client_route);
 MMAPPED_ARRAY(services, 64, struct service);
 MMAPPED_ARRAY(slots, 64, struct slot_line);
+MMAPPED_ARRAY(mark_rules, MARK_RULES, struct mark_rule);
 /* What a service's former destinations counted; user space alone writes it. */
 MMAPPED_ARRAY(service_stats, 64, struct dest_stats);
 
@@ -48,7 +49,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, REASONS);
-	__type(key, enum reason); /* so that the names are in the object's BTF, where user space finds them */
+	__type(key, __u32);
 	__type(value, __u64);
 } reasons SEC(".maps");
 

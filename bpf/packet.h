@@ -50,6 +50,7 @@ struct packet {
 	__be16 dport;
 	__u32 l4; /* offset of the transport header from the start of the frame */
 	__u32 length; /* IP packet, headers included */
+	__u32 mark; /* of the socket buffer; 0 in XDP */
 	__u8 proto;
 	__u8 v6;
 	__u8 tcp_flags;

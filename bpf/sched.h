@@ -54,7 +54,7 @@ static __always_inline struct dest *slot_dest(__u32 at, __u32 *index)
 /* May take a new connection: in the table, not quiesced, not over its upper threshold. */
 static __always_inline int dest_usable(const struct dest *d)
 {
-	return (d->flags & (DEST_PRESENT | DEST_OVERLOAD)) == DEST_PRESENT && d->weight > 0;
+	return d->flags & DEST_PRESENT && !d->overload && d->weight > 0;
 }
 
 /* IPVS's load of a destination: an active connection weighs 256 times an inactive one, and counts in the total too. */

@@ -109,7 +109,7 @@ CAPACITY = Capacity(connections=4096, services=256, destinations=2048, slot_word
 def wiped(tables: Tables) -> Tables:
     """The tables as new (loading the programs takes longer than a test)."""
     for name, bpf_map in tables.maps.items():
-        if name in ("dest_stats", "reasons", "icmp_budget"):
+        if name in ("dest_stats", "reasons", "icmp_budget", "workbench"):
             zero = bytes(len(bpf_map.lookup(bytes(4)) or b""))
             for index in range(bpf_map.max_entries if name != "dest_stats" else 64):
                 bpf_map.update(index.to_bytes(4, "little"), zero)

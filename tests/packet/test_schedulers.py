@@ -147,7 +147,7 @@ def test_wrr_looks_past_a_heavy_server_that_takes_nothing(bench: Bench) -> None:
     """A thousand turns in a row belong to a server that is over its threshold: the other still gets its turn."""
     farm = Farm(bench, "wrr", 1000, 1)
     (heavy,) = np.flatnonzero(bench.tables.dests["weight"] == 1000)
-    bench.tables.dests["flags"][heavy] |= 2
+    bench.tables.dests["overload"][heavy] = 1
     assert farm.picks(3) == "2 2 2"
 
 

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from enum import IntFlag
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piranha.dataplane.ebpf.btf import Btf
 from piranha.model.address import IPAddress
-from piranha.model.service import ForwardingMethod
+from piranha.model.service import ForwardingMethod, Protocol, ServiceKey
 
 CONN_WAYS = 16
 REV_WAYS = 8
@@ -29,11 +29,12 @@ TAG_WRITING = 2
 CONN_METHOD = 0x0003
 CONN_INACTIVE = 0x0004
 CONN_REVERSE = 0x0008
+CONN_TEMPLATE = 0x0010
+CONN_KEEP_PORT = 0x0020
 
 
 class DestFlag(IntFlag):
     PRESENT = 0x01
-    OVERLOAD = 0x02
     LOCAL = 0x04
 
 
@@ -44,10 +45,23 @@ class NextHopFlag(IntFlag):
 
 class ServiceFlag(IntFlag):
     PRESENT = 0x01
+    PERSISTENT = 0x02
+    ONE_PACKET = 0x04
 
 
 class SettingFlag(IntFlag):
     MASQ = 0x01
+    MARKS = 0x02
+    MARK_ANY = 0x04
+
+
+class Rule(IntFlag):
+    """IPVS's switches of the same names, as bits of `settings.rules`."""
+
+    EXPIRE_NODEST_CONN = 0x01
+    EXPIRE_QUIESCENT_TEMPLATE = 0x02
+    SLOPPY_TCP = 0x04
+    SLOPPY_SCTP = 0x08
 
 
 class FilterBit(IntFlag):
@@ -113,7 +127,11 @@ DEST = np.dtype(
         ("upper", "<u4"),
         ("lower", "<u4"),
         ("serial", "<u4"),
-        ("reserved", "<u4", (3,)),
+        ("overload", "<u4"),
+        ("persistent", "<u4"),
+        ("tunnel_port", ">u2"),
+        ("tunnel_type", "u1"),
+        ("tunnel_flags", "u1"),
     ]
 )
 NEXTHOP = np.dtype(
@@ -140,7 +158,7 @@ CLIENT_ROUTE = np.dtype(
         ("flags", "<u4"),
     ]
 )
-SERVICE_KEY = np.dtype([("addr", *ADDR), ("port", ">u2"), ("proto", "u1"), ("pad", "u1"), ("pad2", "<u4")])
+SERVICE_KEY = np.dtype([("addr", *ADDR), ("port", ">u2"), ("proto", "u1"), ("pad", "u1"), ("mark", "<u4")])
 SERVICE = np.dtype(
     [
         ("table", "<u8"),
@@ -149,7 +167,8 @@ SERVICE = np.dtype(
         ("flags", "<u4"),
         ("serial", "<u4"),
         ("index", "<u4"),
-        ("reserved", "<u4", (2,)),
+        ("persistent", "<u4"),
+        ("prefix", "<u4"),
     ]
 )
 SLOT_LINE = np.dtype([("word", "<u4", (SLOT_WORDS,))])
@@ -170,6 +189,21 @@ SETTINGS = np.dtype(
         ("xdp_device", "<u4", (OWN_MACS,)),
         ("icmp_rate", "<u4"),
         ("icmp_burst", "<u4"),
+        ("rules", "<u4"),
+        ("conn_reuse_mode", "<u4"),
+        ("mark_rules", "<u4"),
+        ("pad", "<u4"),
+    ]
+)
+MARK_RULE = np.dtype(
+    [
+        ("addr", *ADDR),
+        ("mask", *ADDR),
+        ("first_port", "<u2"),
+        ("last_port", "<u2"),
+        ("mark", "<u4"),
+        ("proto", "u1"),
+        ("pad", "u1", (7,)),
     ]
 )
 FILTER_LINE = np.dtype([("word", "<u8", (8,))])
@@ -189,6 +223,7 @@ LAYOUTS: dict[str, np.dtype[np.void]] = {
     "dest_stats": DEST_STATS,
     "settings": SETTINGS,
     "filter_line": FILTER_LINE,
+    "mark_rule": MARK_RULE,
     "sweep_args": SWEEP_ARGS,
     "ticker_args": TICKER_ARGS,
 }
@@ -218,6 +253,12 @@ def unpack_address(raw: bytes | NDArray[np.uint8]) -> IPAddress:
     return IPv4Address(packed[12:]) if packed[:12] == b"\0" * 10 + b"\xff\xff" else IPv6Address(packed)
 
 
+def pack_mask(network: IPv4Network | IPv6Network) -> bytes:
+    """The mask of a network for addresses as `pack_address` writes them."""
+    prefix = network.prefixlen + (96 if network.version == 4 else 0)
+    return ((1 << 128) - (1 << (128 - prefix))).to_bytes(16, "big")
+
+
 def filter_position(address: IPAddress) -> int:
     """Where `bpf/filter.h` looks for an address: the index of its pair of bits."""
     low, high = np.frombuffer(pack_address(address), "<u8")
@@ -225,5 +266,20 @@ def filter_position(address: IPAddress) -> int:
     return mixed >> (64 - FILTER_BITS)
 
 
-def pack_service_key(address: IPAddress, port: int, protocol: int) -> bytes:
-    return pack_address(address) + port.to_bytes(2, "big") + bytes([protocol]) + b"\0" * 5
+def pack_service_key(key: ServiceKey) -> bytes:
+    """A `struct service_key`; that of a mark has protocol and port 0."""
+    return (
+        pack_address(key.address)
+        + key.port.to_bytes(2, "big")
+        + bytes([int(key.protocol), 0])
+        + key.mark.to_bytes(4, "little")
+    )
+
+
+def unpack_service_key(row: np.void) -> ServiceKey:
+    return ServiceKey(
+        protocol=Protocol(int(row["proto"])),
+        address=unpack_address(row["addr"]),
+        port=int(row["port"]),
+        mark=int(row["mark"]),
+    )

@@ -40,11 +40,17 @@ class ConnectionTable:
         return slots[left > 0], now
 
     def count(self) -> int:
-        return len(self._alive()[0])
+        return len(self._connections())
+
+    def _connections(self) -> NDArray[np.intp]:
+        """Slots of live connections without the templates among them."""
+        slots = self._alive()[0]
+        template = (self._tables.conns["life"][slots] >> np.uint32(16)) & abi.CONN_TEMPLATE
+        return np.asarray(slots[template == 0], np.intp)
 
     def counts(self) -> NDArray[np.int64]:
         """Shape (2, 2): rows TCP, UDP; columns active, inactive."""
-        life = self._tables.conns["life"][self._alive()[0]]
+        life = self._tables.conns["life"][self._connections()]
         udp = (life & 0xFF) == int(Protocol.UDP)
         inactive = ((life >> np.uint32(16)) & abi.CONN_INACTIVE) != 0
         cells = np.bincount(udp.astype(np.intp) * 2 + inactive, minlength=4)
@@ -52,7 +58,7 @@ class ConnectionTable:
 
     def by_destination(self) -> NDArray[np.int64]:
         """Connections counted anew from the entries, shape (destinations, 2): active, inactive. For audits."""
-        slots = self._alive()[0]
+        slots = self._connections()
         dest = self._tables.conns["dest"][slots].astype(np.intp)
         inactive = ((self._tables.conns["life"][slots] >> np.uint32(16)) & abi.CONN_INACTIVE) != 0
         size = len(self._tables.dests)
@@ -100,18 +106,30 @@ class ConnectionTable:
         entry = self._tables.conns[slot]
         dest = self._tables.dests[entry["dest"]]
         life = int(entry["life"])
-        protocol = Protocol.UDP if life & 0xFF == Protocol.UDP else Protocol.TCP
-        number = life >> 8 & 0xFF
-        state = "UDP" if protocol is Protocol.UDP else abi.TCP_STATES[min(number, len(abi.TCP_STATES) - 1)][0]
+        protocol, number, flags = Protocol(life & 0xFF), life >> 8 & 0xFF, life >> 16
         left = (int(entry["expires"]) - now + 2**31) % 2**32 - 2**31
+        template = bool(flags & abi.CONN_TEMPLATE)
+        port = int(dest["port"])
+        virtual = abi.unpack_address(entry["vaddr"])
         return Connection(
             protocol=protocol,
             client=abi.unpack_address(entry["caddr"]),
             client_port=int(entry["cport"]),
-            virtual=abi.unpack_address(entry["vaddr"]),
+            virtual=virtual,
             virtual_port=int(entry["vport"]),
             destination=abi.unpack_address(dest["addr"]),
-            destination_port=int(dest["port"]) or int(entry["vport"]),
-            state=state,
+            destination_port=int(entry["vport"]) if flags & abi.CONN_KEEP_PORT or not port else port,
+            state=_state_name(protocol, number, template),
             expires_s=max(0.0, left / self._tables.hz),
+            is_template=template,
+            # In a mark's template the mark stands in the place of the VIP.
+            mark=int(virtual) & 0xFFFFFFFF if template and protocol is Protocol.IP else 0,
         )
+
+
+def _state_name(protocol: Protocol, number: int, template: bool) -> str:
+    if template:
+        return "ASSURED" if number else "NONE"
+    if protocol is Protocol.UDP:
+        return "UDP"
+    return abi.TCP_STATES[min(number, len(abi.TCP_STATES) - 1)][0]

@@ -34,6 +34,7 @@ from piranha.dataplane.port import (
 )
 from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration, HookChoice
+from piranha.model.mark import MarkRule
 from piranha.model.service import ServiceStatus, Timeouts
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class EbpfPlane:
     def __init__(
         self, tables: Tables, pins: Pins | None, settings: PlaneSettings, clock: Clock, resolver: NextHopResolver | None
     ) -> None:
-        self.capabilities = Capabilities(schedulers=frozenset(REGISTRY))
+        self.capabilities = Capabilities(schedulers=frozenset(REGISTRY), persistence=True, firewall_marks=True)
         self.tables = tables
         self._pins = pins
         self._settings = settings
@@ -165,6 +166,10 @@ class EbpfPlane:
         if self._resolver is not None:
             self._resolver.close()
         self.tables.close()
+
+    def set_mark_rules(self, rules: Sequence[MarkRule]) -> None:
+        """Replace the rules that give packets their firewall marks."""
+        self._records.set_mark_rules(rules)
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Take over interfaces and hook of a reloaded file. Raises PiranhaError, and stays, when one is missing."""

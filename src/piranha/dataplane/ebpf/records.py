@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,24 +18,27 @@ from piranha.base.clock import Clock
 from piranha.dataplane import port
 from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.abi import DestFlag, FilterBit, ServiceFlag, SettingFlag
+from piranha.dataplane.ebpf.estimator import PERIOD_S, Estimator
 from piranha.dataplane.ebpf.filter import AddressFilter
+from piranha.dataplane.ebpf.rules import check_destination, check_service
 from piranha.dataplane.ebpf.schedulers import REGISTRY
 from piranha.dataplane.ebpf.schedulers.base import Candidate, SlotTable
 from piranha.dataplane.ebpf.slots import SlotPool
 from piranha.dataplane.ebpf.tables import Tables
 from piranha.dataplane.port import RefusalKind, RefusedError
 from piranha.model.address import IPAddress
+from piranha.model.mark import MarkRule
 from piranha.model.service import (
     Counters,
     Destination,
     DestinationKey,
     DestinationStatus,
     ForwardingMethod,
-    Protocol,
     SchedulerFlag,
     Service,
     ServiceKey,
     ServiceStatus,
+    Timeouts,
 )
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ logger = logging.getLogger(__name__)
 TRASH_S = 120.0
 _SERVICE_GRACE_S = 2.0
 _COUNTERS = ("conns", "in_packets", "out_packets", "in_bytes", "out_bytes")
+_SCHEDULER_FLAGS = 0x38
 _SCHEDULER_NAMES = {scheduler.number: name for name, scheduler in REGISTRY.items()}
 
 
@@ -109,6 +113,9 @@ class Records:
         self._trash: defaultdict[ServiceKey, dict[DestinationKey, _DestinationRecord]] = defaultdict(dict)
         self.addresses: defaultdict[IPAddress, set[int]] = defaultdict(set)
         self._masqueraded: set[int] = set()
+        self._mark_addresses: list[IPAddress] = []
+        self._estimator = Estimator()
+        self._sampled_at = clock.now()
         if tables.adopted:
             self._adopt()
 
@@ -122,6 +129,7 @@ class Records:
         # A live count may be read between two halves of a change: then it is -1 for a moment.
         active = np.maximum(self._tables.dests["active"][:top].view(np.int32), 0).tolist()
         inactive = np.maximum(self._tables.dests["inactive"][:top].view(np.int32), 0).tolist()
+        persistent = np.maximum(self._tables.dests["persistent"][:top].view(np.int32), 0).tolist()
         base = self._tables.service_stats
         found = []
         for key, record in self._services.items():
@@ -137,10 +145,13 @@ class Records:
                         destination=destination.destination,
                         active_connections=active[index],
                         inactive_connections=inactive[index],
+                        persistent_connections=persistent[index],
                         counters=counters[index],
+                        rates=self._estimator.of(index),
                     )
                 )
-            found.append(ServiceStatus(service=record.service, destinations=tuple(rows), counters=total))
+            rates = self._estimator.total([row.index for row in record.destinations.values()])
+            found.append(ServiceStatus(service=record.service, destinations=tuple(rows), counters=total, rates=rates))
         return tuple(found)
 
     # ---- operations ----
@@ -163,16 +174,29 @@ class Records:
             case port.Clear():
                 for key in list(self._services):
                     self._delete_service(key)
-            case port.ZeroCounters() | port.StartDaemon() | port.StopDaemon():
+            case port.ZeroCounters(key=zeroed):
+                for record in [self._record(zeroed)] if zeroed is not None else self._services.values():
+                    self._zero(record)
+            case port.StartDaemon() | port.StopDaemon():
                 raise RefusedError(RefusalKind.UNSUPPORTED, f"{type(operation).__name__} is not built yet")
             case port.SetTimeouts(timeouts=timeouts):
-                s, hz = self._tables.settings[0], self._tables.hz
-                if timeouts.tcp_s:
-                    s["tcp_timeout"][abi.TCP_ESTABLISHED] = _jiffies(timeouts.tcp_s, hz)
-                if timeouts.tcp_fin_s:
-                    s["tcp_timeout"][abi.TCP_FIN_WAIT] = _jiffies(timeouts.tcp_fin_s, hz)
-                if timeouts.udp_s:
-                    s["udp_timeout"] = _jiffies(timeouts.udp_s, hz)
+                self._set_timeouts(timeouts)
+
+    def _set_timeouts(self, timeouts: Timeouts) -> None:
+        s, hz = self._tables.settings[0], self._tables.hz
+        if timeouts.tcp_s:
+            s["tcp_timeout"][abi.TCP_ESTABLISHED] = _jiffies(timeouts.tcp_s, hz)
+        if timeouts.tcp_fin_s:
+            s["tcp_timeout"][abi.TCP_FIN_WAIT] = _jiffies(timeouts.tcp_fin_s, hz)
+        if timeouts.udp_s:
+            s["udp_timeout"] = _jiffies(timeouts.udp_s, hz)
+
+    def _zero(self, record: _ServiceRecord) -> None:
+        self._tables.service_stats[record.index] = (0, 0, 0, 0, 0)
+        trash = self._trash.get(record.service.key, {})
+        for row in [*record.destinations.values(), *trash.values()]:
+            self._tables.clear_dest_stats(row.index)
+            self._estimator.forget(row.index)
 
     def publish(self) -> None:
         """Let packets see every table that changed since the last call."""
@@ -205,21 +229,24 @@ class Records:
     def _add_service(self, service: Service) -> None:
         if service.key in self._services:
             raise RefusedError(RefusalKind.EXISTS, f"the service exists already: {service.key}")
+        check_service(service)
         number = self._scheduler(service)
         index = self._service_indices.take()
         row = self._tables.services[index]
         self._serial += 1
         row["table"] = 0
-        row["key"] = np.frombuffer(_packed_key(service.key), abi.SERVICE_KEY)[0]
+        row["key"] = np.frombuffer(abi.pack_service_key(service.key), abi.SERVICE_KEY)[0]
         row["scheduler"], row["serial"], row["index"] = number, self._serial, index
-        row["flags"] = ServiceFlag.PRESENT | int(service.flags)
+        self._write_service(row, service)
         self._tables.service_stats[index] = (0, 0, 0, 0, 0)
-        self._tables.maps["service_ids"].update(_packed_key(service.key), index.to_bytes(4, "little"))
+        self._tables.maps["service_ids"].update(abi.pack_service_key(service.key), index.to_bytes(4, "little"))
         self._filter.add(service.key.address, FilterBit.VIP)
         self._services[service.key] = _ServiceRecord(index, service)
+        self._note_marks()
 
     def _edit_service(self, service: Service) -> None:
         record = self._record(service.key)
+        check_service(service)
         number = self._scheduler(service)
         changed = service.scheduler != record.service.scheduler
         record.service = service
@@ -228,11 +255,22 @@ class Records:
             record.pending = None
             self._tables.services[record.index]["scheduler"] = number
             self._rebuild(record, [], SlotTable())
-        self._tables.services[record.index]["flags"] = ServiceFlag.PRESENT | int(service.flags)
+        self._write_service(self._tables.services[record.index], service)
+
+    def _write_service(self, row: np.void, service: Service) -> None:
+        bits = 32 if service.key.address.version == 4 else 128
+        row["persistent"] = _jiffies(service.persistent_s, self._tables.hz) if service.persistent_s else 0
+        row["prefix"] = bits if service.persistence_prefix is None else service.persistence_prefix
+        row["flags"] = (
+            ServiceFlag.PRESENT
+            | (ServiceFlag.PERSISTENT if service.persistent_s else 0)
+            | (ServiceFlag.ONE_PACKET if service.one_packet else 0)
+            | int(service.flags)
+        )
 
     def _delete_service(self, key: ServiceKey) -> None:
         record = self._record(key)
-        self._tables.maps["service_ids"].delete(_packed_key(key))
+        self._tables.maps["service_ids"].delete(abi.pack_service_key(key))
         row = self._tables.services[record.index]
         row["flags"] = 0
         for destination in list(record.destinations):
@@ -243,20 +281,43 @@ class Records:
         self._filter.remove(key.address, FilterBit.VIP)
         self._leaving_services.append((now + _SERVICE_GRACE_S, record.index))
         del self._services[key]
+        self._note_marks()
+
+    def _note_marks(self) -> None:
+        self._set_flag(SettingFlag.MARKS, any(key.mark for key in self._services))
+
+    def _set_flag(self, flag: SettingFlag, on: bool) -> None:
+        flags = int(self._tables.settings[0]["flags"])
+        self._tables.settings[0]["flags"] = flags | flag if on else flags & ~int(flag)
+
+    def set_mark_rules(self, rules: Sequence[MarkRule]) -> None:
+        """Replace the rules that give packets their firewall marks; the first that matches a packet counts."""
+        table = self._tables.mark_rules
+        if len(rules) > len(table):
+            raise RefusedError(RefusalKind.FULL, f"{len(rules)} rules of marks: there is room for {len(table)}")
+        # Packets see none for a moment rather than a mixture; connections that exist do not need them.
+        self._tables.settings[0]["mark_rules"] = 0
+        single = [rule.network.network_address for rule in rules if rule.network.num_addresses == 1]
+        for address in self._mark_addresses:
+            self._filter.remove(address, FilterBit.VIP)
+        for address in single:
+            self._filter.add(address, FilterBit.VIP)
+        self._mark_addresses = single
+        for place, rule in enumerate(rules):
+            row = table[place]
+            row["addr"] = np.frombuffer(abi.pack_address(rule.network.network_address), "u1")
+            row["mask"] = np.frombuffer(abi.pack_mask(rule.network), "u1")
+            row["first_port"], row["last_port"] = rule.first_port, rule.last_port
+            row["mark"], row["proto"] = rule.mark, int(rule.protocol)
+        self._set_flag(SettingFlag.MARK_ANY, len(single) < len(rules))
+        self._tables.settings[0]["mark_rules"] = len(rules)
 
     def _add_destination(self, record: _ServiceRecord, destination: Destination) -> None:
         if destination.key in record.destinations:
             raise RefusedError(
                 RefusalKind.EXISTS, f"{record.service.key}: the destination exists already: {destination.key}"
             )
-        if destination.key.address.version != record.service.key.address.version and (
-            destination.method is not ForwardingMethod.TUNNEL
-        ):
-            raise RefusedError(
-                RefusalKind.INVALID,
-                f"{record.service.key}: {destination.key} is of the other address family",
-                mend="only tunnel can cross address families",
-            )
+        check_destination(record.service.key, destination)
         before = record.candidates()
         row_record = self._from_trash(record.service.key, destination.key)
         if row_record is None:
@@ -265,8 +326,8 @@ class Records:
             row["flags"] = 0
             row["addr"] = np.frombuffer(abi.pack_address(destination.key.address), "u1")
             row["port"] = destination.key.port
-            row["active"] = row["inactive"] = 0
-            row["upper"] = row["lower"] = 0
+            row["active"] = row["inactive"] = row["persistent"] = 0
+            row["upper"] = row["lower"] = row["overload"] = 0
             row["nexthop"] = 0
             self._tables.clear_dest_stats(row_record.index)
             self.addresses[destination.key.address].add(row_record.index)
@@ -290,6 +351,7 @@ class Records:
         row_record = record.destinations.get(destination.key)
         if row_record is None:
             raise _no_destination(record, destination.key)
+        check_destination(record.service.key, destination)
         before = record.candidates()
         row_record.destination = destination
         self._write_destination(row_record)
@@ -311,6 +373,10 @@ class Records:
         row = self._tables.dests[record.index]
         row["method"] = abi.METHODS[record.destination.method]
         row["weight"] = record.destination.weight
+        upper, old = record.destination.upper_threshold, int(row["upper"])
+        if upper == 0 or upper > old:
+            row["overload"] = 0
+        row["upper"], row["lower"] = upper, record.destination.lower_threshold
         if record.destination.method is ForwardingMethod.MASQUERADE and record.index not in self._masqueraded:
             self._masqueraded.add(record.index)
             self._tables.settings[0]["flags"] |= SettingFlag.MASQ
@@ -340,6 +406,9 @@ class Records:
     def collect(self) -> None:
         """Free what nobody uses any more; to be called about once a second."""
         now = self._clock.now()
+        if now - self._sampled_at >= PERIOD_S:
+            self._sampled_at = now
+            self._estimator.sample(self._tables.dest_stats(self._dest_indices.top))
         for service, removed in [(s, r) for s, trash in self._trash.items() for r in trash.values()]:
             if self._idle(removed, now):
                 self._from_trash(service, removed.destination.key)
@@ -396,9 +465,8 @@ class Records:
         )
         for index, place in present:
             row = services[index]
-            key = _unpacked_key(keys[place])
-            flags = SchedulerFlag(int(row["flags"]) & int(~ServiceFlag.PRESENT) & 0x38)
-            service = Service(key=key, scheduler=_SCHEDULER_NAMES[int(row["scheduler"])], flags=flags)
+            key = abi.unpack_service_key(keys[place])
+            service = self._read_service(key, row)
             record = _ServiceRecord(index, service)
             by_index[index] = self._services[key] = record
             self._filter.add(key.address, FilterBit.VIP)
@@ -421,6 +489,18 @@ class Records:
         self.publish()
         logger.info("tables adopted services=%d destinations=%d", len(by_index), len(used))
 
+    def _read_service(self, key: ServiceKey, row: np.void) -> Service:
+        bits, prefix = (32 if key.address.version == 4 else 128), int(row["prefix"])
+        flags = int(row["flags"])
+        return Service(
+            key=key,
+            scheduler=_SCHEDULER_NAMES[int(row["scheduler"])],
+            flags=SchedulerFlag(flags & _SCHEDULER_FLAGS),
+            persistent_s=round(int(row["persistent"]) / self._tables.hz),
+            persistence_prefix=None if prefix == bits else prefix,
+            one_packet=bool(flags & ServiceFlag.ONE_PACKET),
+        )
+
     def _mend_table(self, record: _ServiceRecord) -> None:
         """Make anew the scheduler's table that an interrupted life did not publish; others keep their turn."""
         candidates = record.candidates()
@@ -433,11 +513,17 @@ class Records:
         row = self._tables.dests[index]
         key = DestinationKey(address=abi.unpack_address(row["addr"]), port=int(row["port"]))
         destination = Destination(
-            key=key, method=abi.METHOD_NAMES[int(row["method"])], weight=max(0, int(row["weight"]))
+            key=key,
+            method=abi.METHOD_NAMES[int(row["method"])],
+            weight=max(0, int(row["weight"])),
+            upper_threshold=int(row["upper"]),
+            lower_threshold=int(row["lower"]),
         )
         self.addresses[key.address].add(index)
         service = (
-            record.service.key if record is not None else _unpacked_key(self._tables.services[row["service"]]["key"])
+            record.service.key
+            if record is not None
+            else abi.unpack_service_key(self._tables.services[row["service"]]["key"])
         )
         self._hold(service, key)
         if destination.method is ForwardingMethod.MASQUERADE:
@@ -457,13 +543,3 @@ def _no_destination(record: _ServiceRecord, key: DestinationKey) -> RefusedError
 
 def _jiffies(seconds: float, hz: int) -> int:
     return max(1, min(2**31 - 1, round(seconds * hz)))
-
-
-def _packed_key(key: ServiceKey) -> bytes:
-    return abi.pack_service_key(key.address, key.port, int(key.protocol))
-
-
-def _unpacked_key(row: np.void) -> ServiceKey:
-    return ServiceKey(
-        protocol=Protocol(int(row["proto"])), address=abi.unpack_address(row["addr"]), port=int(row["port"])
-    )

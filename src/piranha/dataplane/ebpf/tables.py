@@ -82,6 +82,7 @@ class Tables:
         self.client_routes: NDArray[np.void] = maps["client_routes"].array(abi.CLIENT_ROUTE)
         self.services: NDArray[np.void] = maps["services"].array(abi.SERVICE)
         self.slots: NDArray[np.uint32] = maps["slots"].array(abi.SLOT_LINE)["word"].reshape(-1)
+        self.mark_rules: NDArray[np.void] = maps["mark_rules"].array(abi.MARK_RULE)
         self.service_stats: NDArray[np.void] = maps["service_stats"].array(abi.DEST_STATS)
         if not adopted:
             self._initialise()
@@ -93,6 +94,7 @@ class Tables:
         s["rev_lines"] = self.maps["rev_tags"].max_entries
         s["hz"] = hz
         s["route_shift"] = hz.bit_length()
+        s["conn_reuse_mode"] = 1
         s["icmp_rate"], s["icmp_burst"] = 1000, 100
         s["tcp_timeout"][: len(abi.TCP_STATES)] = [seconds * hz for _, seconds in abi.TCP_STATES]
         s["udp_timeout"] = abi.UDP_TIMEOUT_S * hz

@@ -112,12 +112,20 @@ def test_packed_addresses() -> None:
     assert abi.pack_address(IPv6Address("fd00::1")) == b"\xfd" + bytes(14) + b"\x01"
 
 
-def test_service_keys_are_the_structs_bytes() -> None:
-    packed = abi.pack_service_key(IPv4Address("1.2.3.4"), 80, 6)
-    row = np.frombuffer(packed, abi.SERVICE_KEY)[0]
-    assert abi.unpack_address(row["addr"]) == IPv4Address("1.2.3.4")
-    assert (int(row["port"]), int(row["proto"])) == (80, 6)
-    assert (int(row["pad"]), int(row["pad2"])) == (0, 0)
+@pytest.mark.parametrize(
+    "key",
+    [
+        ServiceKey(protocol=Protocol.TCP, address=IPv4Address("1.2.3.4"), port=80),
+        ServiceKey(protocol=Protocol.UDP, address=IPv6Address("fd00::1"), port=0),
+        ServiceKey.of_mark(2**32 - 1),
+        ServiceKey.of_mark(7, 6),
+    ],
+    ids=str,
+)
+def test_service_keys_are_the_structs_bytes(key: ServiceKey) -> None:
+    row = np.frombuffer(abi.pack_service_key(key), abi.SERVICE_KEY)[0]
+    assert abi.unpack_service_key(row) == key
+    assert (abi.unpack_address(row["addr"]), int(row["port"]), int(row["pad"])) == (key.address, key.port, 0)
 
 
 @pytest.mark.parametrize("connections", [1, 100, 4096, 524_288, 1_000_000])

@@ -1,0 +1,47 @@
+"""What IPVS allows a service or destination to be; refused otherwise, with IPVS's error (Linux ip_vs_ctl.c)."""
+
+from __future__ import annotations
+
+from piranha.dataplane.port import RefusalKind, RefusedError
+from piranha.model.service import Destination, ForwardingMethod, Protocol, Service, ServiceKey, TunnelType
+
+_BITS = {4: 32, 6: 128}
+
+
+def check_service(service: Service) -> None:
+    """Raises RefusedError when the service cannot be."""
+    key = service.key
+    if key.mark == 0 and key.port == 0 and not service.persistent_s:
+        raise RefusedError(RefusalKind.INVALID, f"{key}: a service of all ports (port 0) has to be persistent")
+    if not 0 <= key.port <= 65535:
+        raise RefusedError(RefusalKind.INVALID, f"{key}: {key.port} is no port")
+    bits = _BITS[key.address.version]
+    if service.persistence_prefix is not None and not 1 <= service.persistence_prefix <= bits:
+        raise RefusedError(RefusalKind.INVALID, f"{key}: a persistence mask has 1 to {bits} bits")
+    if service.engine:
+        raise RefusedError(RefusalKind.UNSUPPORTED, f"{key}: the persistence engine {service.engine} is not built yet")
+    if key.protocol is Protocol.SCTP:
+        raise RefusedError(RefusalKind.UNSUPPORTED, f"{key}: SCTP is not built yet")
+
+
+def check_destination(service: ServiceKey, destination: Destination) -> None:
+    """Raises RefusedError when the destination cannot serve the service."""
+    key = destination.key
+    if key.address.version != service.address.version and destination.method is not ForwardingMethod.TUNNEL:
+        raise RefusedError(
+            RefusalKind.INVALID,
+            f"{service}: {key} is of the other address family",
+            mend="only tunnel can cross address families",
+        )
+    if key.address.is_multicast or key.address.is_unspecified:
+        raise RefusedError(RefusalKind.INVALID, f"{service}: {key.address} is no address of one host")
+    if not 0 <= destination.lower_threshold <= 2**31 - 1 or not 0 <= destination.upper_threshold <= 2**31 - 1:
+        raise RefusedError(RefusalKind.INVALID, f"{service}: {key}: thresholds are 0 to 2147483647")
+    if destination.lower_threshold > destination.upper_threshold:
+        raise RefusedError(
+            RefusalKind.RANGE,
+            f"{service}: {key}: the lower threshold {destination.lower_threshold} is above the upper one "
+            f"{destination.upper_threshold}",
+        )
+    if destination.method is ForwardingMethod.TUNNEL and destination.tunnel is not TunnelType.IPIP:
+        raise RefusedError(RefusalKind.UNSUPPORTED, f"{service}: {key}: {destination.tunnel} tunnels are not built yet")
