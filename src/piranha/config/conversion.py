@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
+from ipaddress import ip_network
 
 from piranha.config.directives import REJECTED_WORDS, Directive, ValueType
 from piranha.config.names import Names
@@ -14,8 +16,13 @@ from piranha.config.values import is_host_name, parse_inet_aton, parse_integer, 
 from piranha.config.words import Words, value_words, without_glued_brackets
 from piranha.model.address import IPAddress
 from piranha.model.configuration import DeviceAddress
+from piranha.model.mark import MOST_PORT, PortRange, network_text
 
 _MAX_GUESSED = 40
+_MOST_PREFIX = 128
+_RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})\Z", re.ASCII)
+_PREFIX = re.compile(r"/?(0|[1-9][0-9]{0,2})\Z", re.ASCII)
+_NETWORK = re.compile(r"[^/]+(?:/[0-9]{1,3}(?:\.[0-9.]+)?)?\Z", re.ASCII)
 
 
 class NoValue:
@@ -52,6 +59,7 @@ class Converter:
             ValueType.TEXT: self._text,
             ValueType.CHECK_TEXT: self._check_text,
             ValueType.WORD: self._word,
+            ValueType.NETWORK: self._network,
         }
 
     def value(self, directive: Directive, entry: Entry, *, in_block: bool) -> object:
@@ -71,8 +79,8 @@ class Converter:
         if not values:
             self._missing(directive, entry)
             return NO_VALUE
-        if directive.type is ValueType.LIST:
-            return self._list(directive, place_of(entry.line, values[0]), values)
+        if directive.type.is_list:
+            return self._items(directive, entry, values)
         if directive.type is ValueType.DEVICE_ADDRESS:
             return self._device_address(directive, entry, values)
         if len(values) > 1:
@@ -108,19 +116,40 @@ class Converter:
         message = f"`{directive.name}` takes one value, and `{values[1].text}` follows it"
         self._findings.refuse(place_of(entry.line, values[1]), Kind.UNEXPECTED_ARGUMENTS, message, mend)
 
-    def _list(self, directive: Directive, place: Place, values: Words) -> object:
+    def _items(self, directive: Directive, entry: Entry, values: Words) -> object:
+        """A tuple of the words of a list, each by the rules of the list's type."""
+        if directive.type.may_be_bare and values[0].text[0] != "[":
+            if len(values) > 1:
+                return self._no_brackets(directive, place_of(entry.line, values[0]), values)
+            inner = values
+        else:
+            words = self._in_brackets(directive, place_of(entry.line, values[0]), values)
+            if words is None:
+                return NO_VALUE
+            inner = words
+        if directive.type is ValueType.LIST:
+            return tuple(word.value for word in inner)
+        convert = self._word if directive.type is ValueType.WORDS else self._port_range
+        items = [convert(directive, place_of(entry.line, word), word) for word in inner]
+        return NO_VALUE if NO_VALUE in items else tuple(items)
+
+    def _in_brackets(self, directive: Directive, place: Place, values: Words) -> Words | None:
         words = without_glued_brackets(values)
         if len(words) < 2 or (words[0].text, words[-1].text) != ("[", "]"):
-            message = f"`{directive.name}` takes a list in brackets"
-            bare = " ".join(word.text for word in values).strip("[]")
-            self._findings.refuse(place, Kind.LIST_EXPECTED, message, f"write `{directive.name} = [ {bare} ]`")
-            return NO_VALUE
+            self._no_brackets(directive, place, values)
+            return None
         if words != values:
             inner = " ".join(word.text for word in words)
             mend = f"write `{directive.name} = {inner}`"
             if not self._findings.tolerate(place, Kind.LIST_EXPECTED, "no blanks inside of the brackets", mend):
-                return NO_VALUE
-        return tuple(word.value for word in words[1:-1])
+                return None
+        return words[1:-1]
+
+    def _no_brackets(self, directive: Directive, place: Place, values: Words) -> NoValue:
+        bare = " ".join(word.text for word in values).strip("[]")
+        message = f"`{directive.name}` takes a list in brackets"
+        self._findings.refuse(place, Kind.LIST_EXPECTED, message, f"write `{directive.name} = [ {bare} ]`")
+        return NO_VALUE
 
     def _integer(self, directive: Directive, place: Place, token: Token) -> object:
         number = parse_integer(token.value)
@@ -176,6 +205,49 @@ class Converter:
             what = "a number or a service name of /etc/services"
             return self._not_integer(directive, place, what, Kind.INVALID_ARGUMENT)
         return self._in_range(directive, place, number)
+
+    def _port_range(self, directive: Directive, place: Place, token: Token) -> object:
+        """A port by number or name, or a range of numbers."""
+        match = _RANGE.match(token.value)
+        if match is not None:
+            first, last = int(match[1]), int(match[2])
+        else:
+            number = parse_integer(token.value) if token.value else None
+            if number is None:
+                number = self._names.port(token.value) if token.value else None
+            if number is None:
+                what = "numbers, service names of /etc/services and ranges as 8000-8010"
+                return self._not_integer(directive, place, what, Kind.INVALID_ARGUMENT)
+            first = last = number
+        if first > last:
+            message = f"the range `{place.text}` ends before it begins"
+            self._findings.refuse(place, Kind.INVALID_ARGUMENT, message, f"write `{last}-{first}`")
+            return NO_VALUE
+        if not 1 <= first <= last <= MOST_PORT:
+            mend = f"write for example `{directive.assignment_example}`; without `{directive.name}` every port counts"
+            message = f"a port is from 1 to {MOST_PORT}, not `{place.text}`"
+            self._findings.refuse(place, Kind.INVALID_ARGUMENT, message, mend)
+            return NO_VALUE
+        return PortRange(first, last)
+
+    def _network(self, directive: Directive, place: Place, token: Token) -> object:
+        text = token.value
+        address = parse_ip(text)
+        try:
+            if not _NETWORK.match(text):
+                raise ValueError(text)
+            network = ip_network(text if address is None else address, strict=False)
+        except ValueError:
+            message = f"`{place.text}` is neither an IP address nor a network"
+            mend = f"write for example `{directive.assignment_example}`"
+            self._findings.refuse(place, Kind.INVALID_HOST, message, mend)
+            return NO_VALUE
+        given = parse_ip(text.partition("/")[0])
+        if given is not None and given != network.network_address:
+            message = f"`{text}` is an address inside of the network {network}"
+            mend = f"write `{directive.name} = {network_text(network)}`, or `{given}` for this address alone"
+            self._findings.advise(place, message, mend)
+        return network
 
     def _server_port(self, directive: Directive, place: Place, token: Token) -> object:
         number = parse_integer(token.value)
@@ -241,6 +313,9 @@ class Converter:
         return short
 
     def _mask(self, directive: Directive, place: Place, token: Token) -> object:
+        prefix = _PREFIX.match(token.value) if directive.name == "pmask" and not self._strict else None
+        if prefix is not None and int(prefix[1]) <= _MOST_PREFIX:
+            return int(prefix[1])
         mask = self._ip(place, token.value)
         if mask is not None:
             is_none = int(mask) == (2**mask.max_prefixlen - 1) if directive.name == "pmask" else mask.is_unspecified

@@ -17,10 +17,12 @@ from piranha.model.configuration import (
     ProfileChoice,
     RealServer,
     ReservationConflictAction,
+    SchedulerFlagWord,
     ServiceMode,
     VirtualServer,
 )
-from piranha.model.service import ForwardingMethod, Protocol
+from piranha.model.mark import MarkBlock
+from piranha.model.service import ForwardingMethod, Protocol, TunnelChecksum, TunnelType
 
 
 class Scope(StrEnum):
@@ -29,6 +31,7 @@ class Scope(StrEnum):
     GLOBAL = "global"
     VIRTUAL = "virtual"
     SERVER = "server"
+    MARK = "mark"
 
 
 class ValueType(StrEnum):
@@ -47,15 +50,29 @@ class ValueType(StrEnum):
     CHECK_TEXT = "quoted text"
     WORD = "word"
     LIST = "list"
+    WORDS = "list of words"
+    PORTS = "list of ports"
+    NETWORK = "address or network"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value stands in brackets."""
+        return self in (ValueType.LIST, ValueType.WORDS, ValueType.PORTS)
+
+    @property
+    def may_be_bare(self) -> bool:
+        """Whether a list of one may stand without its brackets."""
+        return self in (ValueType.WORDS, ValueType.PORTS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Directive:
     """One directive.
 
-    `field` is the attribute of the model, None where the value is read and dropped. `words` maps the words of a WORD to
-    their values; `strict_words` are those the original knew. `least` and `most` bound the value in the tolerant mode.
-    `inert` says why nothing acts on the value yet. `original` is False for what this project added.
+    `field` is the attribute of the model, None where the value is read and dropped. `words` maps the words of a WORD or
+    WORDS to their values; `strict_words` are those the original knew. `least` and `most` bound the value in the tolerant
+    mode. A `repeatable` directive has a tuple of values, one a line. `inert` says why nothing acts on the value yet.
+    `original` is False for what this project added.
     """
 
     name: str
@@ -71,6 +88,7 @@ class Directive:
     default_text: str = ""
     inert: str = ""
     original: bool = True
+    repeatable: bool = False
 
     @property
     def default(self) -> object:
@@ -88,11 +106,12 @@ _DEFAULTS: dict[Scope, object] = {
     Scope.GLOBAL: Configuration(),
     Scope.VIRTUAL: VirtualServer(name=""),
     Scope.SERVER: RealServer(name=""),
+    Scope.MARK: MarkBlock(mark=1),
 }
 
 _FORWARDING = {method.value: method for method in ForwardingMethod}
 _ORIGINAL_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh")
-_NEWER_SCHEDULERS = ("sed", "nq", "fo", "ovf", "mh", "twos")
+_NEWER_SCHEDULERS = ("sed", "nq", "fo", "ovf", "mh", "twos", "none")
 _DAY_S = 86400.0
 _MOST_SECONDS = 2147483647
 _FOS = "`service = fos` is not provided yet"
@@ -109,6 +128,15 @@ def _virtual(name: str, type_: ValueType, example: str, meaning: str, **rest: ob
 
 def _server(name: str, type_: ValueType, example: str, meaning: str, **rest: object) -> Directive:
     return _directive(Scope.SERVER, name, type_, example, meaning, rest)
+
+
+def _mark(name: str, type_: ValueType, example: str, meaning: str, **rest: object) -> Directive:
+    return _directive(Scope.MARK, name, type_, example, meaning, {"original": False, **rest})
+
+
+def _rule(name: str, example: str, meaning: str) -> Directive:
+    rest: dict[str, object] = {"original": False}
+    return _directive(Scope.GLOBAL, name, ValueType.BOOLEAN, example, f"{meaning} IPVS: `net.ipv4.vs.{name}`.", rest)
 
 
 def _directive(
@@ -265,6 +293,41 @@ DIRECTIVES: tuple[Directive, ...] = (
         words={choice.value: choice for choice in ProfileChoice},
         original=False,
     ),
+    _global(
+        "conn_reuse_mode",
+        T.INTEGER,
+        "1",
+        "What a SYN does that meets an old connection with the same client port: 0 follows it, 1 is scheduled anew when "
+        "the old one is finished, 2 when it is half closed and only the client's packets are seen, 3 both. "
+        "IPVS: `net.ipv4.vs.conn_reuse_mode`.",
+        least=0,
+        most=3,
+        original=False,
+    ),
+    _rule("expire_nodest_conn", "1", "Connections of a removed real server end at its next packet, not by their time."),
+    _rule(
+        "expire_quiescent_template",
+        "1",
+        "Persistent clients leave a real server of weight 0 with their next connection.",
+    ),
+    _rule("sloppy_tcp", "1", "Any TCP segment but a reset opens a connection, not only a SYN."),
+    _rule("sloppy_sctp", "1", "Any SCTP packet but an abort opens an association, not only an INIT."),
+    _rule(
+        "cache_bypass",
+        "1",
+        "A connection by firewall mark that no real server can take goes to the address that the client asked for.",
+    ),
+    _rule(
+        "pmtu_disc",
+        "1",
+        "Tunnels keep the don't-fragment bit, so that clients learn the smaller packet size; 0 fragments instead.",
+    ),
+    _rule(
+        "nat_icmp_send",
+        "1",
+        "A masqueraded real server that answers on no known connection is told that the port is unreachable.",
+    ),
+    _rule("schedule_icmp", "1", "ICMP errors that belong to no connection are scheduled as the packet they quote."),
     _virtual("active", T.BOOLEAN, "1", "Whether this virtual server runs. Left out, it is off."),
     _virtual(
         "address",
@@ -277,11 +340,19 @@ DIRECTIVES: tuple[Directive, ...] = (
         "fwmark",
         T.INTEGER,
         "80",
-        "Firewall mark that selects packets instead of VIP and port.",
+        "Firewall mark that selects packets instead of protocol, VIP and port; `mark` blocks give it. The address says "
+        "the IP version and is still brought up, protocol and port are those of the checks.",
         least=0,
         most=2**32 - 1,
     ),
-    _virtual("port", T.PORT, "80", "Port of the virtual server.", least=0, most=65535),
+    _virtual(
+        "port",
+        T.PORT,
+        "80",
+        "Port of the virtual server; 0 is every port that no other virtual server has, and needs `persistent`.",
+        least=0,
+        most=65535,
+    ),
     _virtual(
         "persistent",
         T.TIME,
@@ -294,7 +365,8 @@ DIRECTIVES: tuple[Directive, ...] = (
         "pmask",
         T.MASK,
         "255.255.255.0",
-        "Clients in one network of this mask count as one client for persistence. `255.255.255.255` is no mask.",
+        "Clients in one network of this mask count as one client for persistence, also as a length: `24`, `/64`. "
+        "`255.255.255.255` is no mask.",
     ),
     _virtual("sorry_server", T.ADDRESS, "192.0.2.250", "Server that answers when no real server is up."),
     _virtual("send", T.CHECK_TEXT, '"GET / HTTP/1.0\\r\\n\\r\\n"', "Text that the check sends to the real server."),
@@ -322,11 +394,18 @@ DIRECTIVES: tuple[Directive, ...] = (
         "scheduler",
         T.WORD,
         "wlc",
-        "How connections are shared out.",
+        "How connections are shared out; `none` gives no new ones.",
         words={word: word for word in (*_ORIGINAL_SCHEDULERS, *_NEWER_SCHEDULERS)},
         strict_words=frozenset(_ORIGINAL_SCHEDULERS),
     ),
-    _virtual("protocol", T.WORD, "tcp", "Transport protocol.", words={"tcp": Protocol.TCP, "udp": Protocol.UDP}),
+    _virtual(
+        "protocol",
+        T.WORD,
+        "tcp",
+        "Transport protocol.",
+        words={protocol.word: protocol for protocol in (Protocol.TCP, Protocol.UDP, Protocol.SCTP)},
+        strict_words=frozenset(("tcp", "udp")),
+    ),
     _virtual("timeout", T.TIME, "6", "Longest time of one step of a check.", least=0.001, most=_DAY_S),
     _virtual(
         "reentry",
@@ -388,6 +467,32 @@ DIRECTIVES: tuple[Directive, ...] = (
         default_text="1",
         original=False,
     ),
+    _virtual(
+        "scheduler_flags",
+        T.WORDS,
+        "[ sh-port ]",
+        "Refinements of the scheduler. `sh-port` and `mh-port` hash the client's port too; `sh-fallback` and "
+        "`mh-fallback` go on to another server where the client's own takes no connections; the numbered ones are for "
+        "schedulers of your own.",
+        words={word.value: word for word in SchedulerFlagWord},
+        original=False,
+    ),
+    _virtual(
+        "one_packet",
+        T.BOOLEAN,
+        "1",
+        "Every datagram is scheduled by itself and no connection is kept, so that masqueraded replies find no way "
+        "back; for UDP and firewall marks.",
+        original=False,
+    ),
+    _virtual(
+        "persistence_engine",
+        T.WORD,
+        "sip",
+        "Persistence by what a datagram says instead of the client's address: `sip` by its Call-ID.",
+        words={"sip": "sip"},
+        original=False,
+    ),
     _server("address", T.HOST, "10.0.0.11", "Address of the real server (RIP)."),
     _server("active", T.BOOLEAN, "1", "Whether this real server is used. Left out, it is not."),
     _server(
@@ -415,6 +520,76 @@ DIRECTIVES: tuple[Directive, ...] = (
         words=_FORWARDING,
         default_text="`network`",
         original=False,
+    ),
+    _server(
+        "upper_threshold",
+        T.INTEGER,
+        "1000",
+        "Connections at which the server takes no new ones; closed ones count until they are forgotten; 0 is no limit.",
+        least=0,
+        most=2**31 - 1,
+        original=False,
+    ),
+    _server(
+        "lower_threshold",
+        T.INTEGER,
+        "800",
+        "Connections below which it takes new ones again; 0 is three quarters of `upper_threshold`.",
+        least=0,
+        most=2**31 - 1,
+        original=False,
+    ),
+    _server(
+        "tunnel",
+        T.WORD,
+        "gue",
+        "What `forward = tunnel` wraps packets in: IP, GUE (UDP), or GRE.",
+        words={type_.value: type_ for type_ in TunnelType},
+        original=False,
+    ),
+    _server(
+        "tunnel_port",
+        T.SERVER_PORT,
+        "6080",
+        "UDP port of `tunnel = gue`.",
+        least=0,
+        most=65535,
+        original=False,
+    ),
+    _server(
+        "tunnel_checksum",
+        T.WORD,
+        "csum",
+        "Checksum of the outer header of `gue` and `gre`: none, full, or (for `gue`) remote checksum offload.",
+        words={checksum.value: checksum for checksum in TunnelChecksum},
+        original=False,
+    ),
+    _mark(
+        "address",
+        T.NETWORK,
+        "10.0.0.0/24",
+        "Destination address or network of the packets. May be repeated; `0.0.0.0/0` and `::/0` are every address.",
+        field="addresses",
+        repeatable=True,
+        default_text="–",
+    ),
+    _mark(
+        "protocol",
+        T.WORD,
+        "tcp",
+        "Transport protocol of the packets.",
+        words={
+            **{protocol.word: protocol for protocol in (Protocol.TCP, Protocol.UDP, Protocol.SCTP)},
+            "any": Protocol.IP,
+        },
+    ),
+    _mark(
+        "port",
+        T.PORTS,
+        "[ 80 443 8000-8010 ]",
+        "Destination ports of the packets: numbers, names of `/etc/services`, ranges.",
+        field="ports",
+        default_text="every port",
     ),
 )
 

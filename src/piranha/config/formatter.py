@@ -6,7 +6,7 @@ Formatting a formatted text changes nothing.
 
 from __future__ import annotations
 
-from piranha.config.directives import BY_SCOPE, Scope, ValueType
+from piranha.config.directives import BY_SCOPE, Scope
 from piranha.config.statement import Assignment, Blank, Closing, LoneBrace, Opening, statement_of
 from piranha.config.syntax import Token, split, tokens_of
 from piranha.config.words import value_words, without_glued_brackets
@@ -25,11 +25,11 @@ def format_text(text: str) -> str:
 
 
 class _Formatter:
-    """Takes lines one by one and knows how many blocks are open."""
+    """Takes lines one by one and knows which blocks are open."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
-        self._depth = 0
+        self._open: list[str] = []
 
     def add(self, text: str) -> None:
         statement = statement_of(text)
@@ -41,7 +41,7 @@ class _Formatter:
             case Opening():
                 self._opening(statement, text)
             case Closing():
-                self._depth = max(0, self._depth - 1)
+                del self._open[-1:]
                 rest = text[statement.brace.end :].strip(" \t")
                 self._put(f"}} {rest}" if rest else "}")
             case LoneBrace():
@@ -50,27 +50,27 @@ class _Formatter:
     def finish(self) -> str:
         while self._lines and not self._lines[-1]:
             self._lines.pop()
-        while self._depth:
-            self._depth -= 1
+        while self._open:
+            self._open.pop()
             self._put("}")
         return "".join(f"{line}\n" for line in self._lines)
 
     def _put(self, text: str) -> None:
-        self._lines.append(f"{_INDENTS[min(self._depth, 2)]}{text}" if text else "")
+        self._lines.append(f"{_INDENTS[min(len(self._open), 2)]}{text}" if text else "")
 
     def _blank_or_comment(self, text: str) -> None:
         if text or (self._lines and self._lines[-1]):
             self._put(text)
 
     def _assignment(self, statement: Assignment, text: str) -> None:
-        directive = BY_SCOPE[_SCOPES[min(self._depth, 2)]].get(statement.name.value)
+        directive = BY_SCOPE[self._scope].get(statement.name.value)
         if directive is None or statement.equal is None:
             self._put(" ".join(word.text for word in tokens_of(text)))
             return
         words, comment = value_words(directive, statement.values)
         if comment is not None:
             self._put(text[comment.token.start :].rstrip(" \t"))
-        if directive.type is ValueType.LIST:
+        if directive.type.is_list:
             words = without_glued_brackets(words)
         self._put(" ".join([directive.name, "=", *(word.text for word in words)]))
 
@@ -82,7 +82,14 @@ class _Formatter:
             if comment:
                 self._put(comment)
             self._put(f"{statement.keyword.text} {statement.name.text} {{")
-        self._depth += not statement.is_closed
+        if not statement.is_closed:
+            self._open.append(statement.keyword.text)
+
+    @property
+    def _scope(self) -> Scope:
+        if self._open[-1:] == ["mark"]:
+            return Scope.MARK
+        return _SCOPES[min(len(self._open), 2)]
 
 
 def _comment_after(brace: Token, text: str) -> str:

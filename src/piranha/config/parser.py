@@ -14,9 +14,12 @@ from piranha.config.directives import BY_SCOPE, REJECTED, Directive, Scope
 from piranha.config.names import Names, SystemNames
 from piranha.config.places import BlockPlaces, Places
 from piranha.config.problem import Findings, Kind, Place, Problem, Severity
+from piranha.config.statement import BLOCK_KEYWORDS
 from piranha.config.syntax import Document, split, split_as_original
 from piranha.config.tree import Block, Entry, build, place_of
+from piranha.config.values import parse_integer
 from piranha.model.configuration import Configuration, RealServer, VirtualServer
+from piranha.model.mark import MOST_MARK, MarkBlock
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_LINES = 500_000
@@ -161,17 +164,27 @@ class _Reader:
         values: dict[str, Any] = {}
         virtuals: dict[str, list[VirtualServer]] = {"virtual": [], "failover": []}
         block_places = {"virtual": places.virtuals, "failover": places.failovers}
+        marks: list[MarkBlock] = []
         for item in root.items:
             if isinstance(item, Entry):
                 self._assign(Scope.GLOBAL, item, values, places.values)
             elif item.keyword == "server":
                 self._server(item, 80)
+            elif item.keyword == "mark":
+                # The original's verdict ends at the opening line.
+                marked = None if self._findings.strict else self._mark(item)
+                if marked is not None:
+                    marks.append(marked[0])
+                    places.marks.append(marked[1])
             else:
                 virtual, found = self._virtual(item)
                 virtuals[item.keyword].append(virtual)
                 block_places[item.keyword].append(found)
         configuration = Configuration(
-            **values, virtuals=tuple(virtuals["virtual"]), failovers=tuple(virtuals["failover"])
+            **values,
+            marks=tuple(marks),
+            virtuals=tuple(virtuals["virtual"]),
+            failovers=tuple(virtuals["failover"]),
         )
         return resolve(configuration), places
 
@@ -195,13 +208,27 @@ class _Reader:
             self._assign(Scope.SERVER, entry, values, places.values)
         return RealServer(name=block.name, **values), places
 
+    def _mark(self, block: Block) -> tuple[MarkBlock, BlockPlaces] | None:
+        """A `mark` block; None where its name is no mark."""
+        places = BlockPlaces(_header(block))
+        values: dict[str, Any] = {}
+        for entry in block.entries:
+            self._assign(Scope.MARK, entry, values, places.values)
+        number = parse_integer(block.name) if block.name else None
+        if number is not None and 1 <= number <= MOST_MARK:
+            return MarkBlock(mark=number, **values), places
+        if block.name_token is not None:
+            message = f"a mark is a number from 1 to {MOST_MARK}, not `{block.name}`"
+            self._findings.refuse(places.header, Kind.INTEGER_EXPECTED, message, "write for example `mark 80 {`")
+        return None
+
     def _assign(self, scope: Scope, entry: Entry, values: dict[str, Any], places: dict[str, Place]) -> None:
         name_token = entry.assignment.name
         directive = self._known[scope].get(name_token.value)
         if directive is None:
             self._unknown(scope, entry)
             return
-        if directive.name in places and not self._findings.strict:
+        if directive.name in places and not directive.repeatable and not self._findings.strict:
             message = (
                 f"`{directive.name}` is given a second time: line {places[directive.name].line} counts for nothing"
             )
@@ -210,7 +237,7 @@ class _Reader:
         words = entry.assignment.values
         places[directive.name] = place_of(entry.line, words[0] if words else name_token)
         if value is not NO_VALUE and directive.field is not None:
-            values[directive.field] = value
+            values[directive.field] = (*values.get(directive.field, ()), value) if directive.repeatable else value
 
     def _unknown(self, scope: Scope, entry: Entry) -> None:
         if self._findings.full:
@@ -234,7 +261,7 @@ class _Reader:
             return "the original did not know this directive of piranha's"
         if not name.isprintable():
             return "is this an lvs.cf?"
-        near = did_you_mean(name, [*self._known[scope], "virtual", "failover", "server"])
+        near = did_you_mean(name, [*self._known[scope], *BLOCK_KEYWORDS])
         if near is not None:
             return f"did you mean `{near}`?"
         candidates = {other: word for other in Scope for word in self._known[other]}

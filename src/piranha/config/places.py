@@ -22,11 +22,12 @@ class BlockPlaces:
 
 @dataclass(slots=True)
 class Places:
-    """Places of a whole file; the lists run in step with `Configuration.virtuals` and `.failovers`."""
+    """Places of a whole file; the lists run in step with `Configuration.virtuals`, `.failovers` and `.marks`."""
 
     values: dict[str, Place] = field(default_factory=dict)
     virtuals: list[BlockPlaces] = field(default_factory=list)
     failovers: list[BlockPlaces] = field(default_factory=list)
+    marks: list[BlockPlaces] = field(default_factory=list)
 
     def of(self, name: str) -> Place:
         """The value of a global directive, or the first line where it was left out."""

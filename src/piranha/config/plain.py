@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from piranha.model.configuration import Configuration
+from piranha.model.mark import PortRange, network_text
 from piranha.model.service import Protocol
 
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
@@ -25,8 +26,10 @@ def _plain(value: object) -> Plain:
             return value.word
         case Enum():
             return str(value.value)
-        case IPv4Address() | IPv6Address():
+        case IPv4Address() | IPv6Address() | PortRange():
             return str(value)
+        case IPv4Network() | IPv6Network():
+            return network_text(value)
         case tuple():
             return [_plain(item) for item in value]
         case None | bool() | int() | float() | str():

@@ -111,6 +111,9 @@ class _Builder:
     def _opening(self, index: int, statement: Opening) -> None:
         keyword = statement.keyword.text
         self._leave_for(index, statement)
+        if keyword == "mark" and self._findings.strict:
+            mend = "the original did not know this block of piranha's"
+            self._findings.refuse(place_of(index, statement.keyword), Kind.UNKNOWN_COMMAND, "unknown block `mark`", mend)
         for flaw in statement.flaws:
             report(self._findings, index, flaw, in_block=self._in_block)
         name = statement.name.value if statement.name else ""
@@ -122,17 +125,17 @@ class _Builder:
     def _leave_for(self, index: int, statement: Opening) -> None:
         """Close the blocks that cannot hold this one: their own `}` is missing."""
         keyword = statement.keyword.text
-        depth = 1 if keyword != "server" else 2
-        if keyword == "server" and len(self._open) == 1:
-            place = place_of(index, statement.keyword)
-            mend = "move the block into the `virtual` block it belongs to"
-            self._findings.refuse(place, Kind.UNKNOWN_COMMAND, "`server` stands outside of a virtual server", mend)
+        depth = 2 if keyword == "server" and self._open[-1].keyword != "mark" else 1
         while len(self._open) > depth:
             left = self._open.pop()
             left.last = index - 1
             place = place_of(index, statement.keyword)
             message = f"`{keyword}` stands inside `{left.keyword} {left.name}` of line {left.first + 1}"
             self._findings.refuse(place, Kind.UNKNOWN_COMMAND, message, "put the missing `}` before this line")
+        if keyword == "server" and len(self._open) == 1:
+            place = place_of(index, statement.keyword)
+            mend = "move the block into the `virtual` block it belongs to"
+            self._findings.refuse(place, Kind.UNKNOWN_COMMAND, "`server` stands outside of a virtual server", mend)
 
     def _closing(self, index: int, statement: Closing) -> None:
         for flaw in statement.flaws:

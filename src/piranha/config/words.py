@@ -20,7 +20,8 @@ def value_words(directive: Directive, values: Words) -> tuple[Words, Flaw | None
     A `#` begins a comment only where the line has more words than the value may have: elsewhere the original took it
     for the value itself.
     """
-    if directive.type is ValueType.LIST:
+    is_bare = directive.type.may_be_bare and values and values[0].text[0] != "["
+    if directive.type.is_list and not is_bare:
         end = next((at for at, word in enumerate(values) if not word.quote and word.text[-1] == "]"), None)
         if end is None or end + 1 == len(values) or values[end + 1].text[0] != "#":
             return values, None

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
 from piranha.base.errors import PiranhaError
 from piranha.config.directives import BY_SCOPE, Directive, Scope, ValueType
 from piranha.config.values import format_time
 from piranha.model.configuration import Configuration, RealServer, VirtualServer
+from piranha.model.mark import MarkBlock, network_text
 
 _QUOTES = ('"', "'")
 _ALWAYS: dict[Scope, frozenset[str]] = {
@@ -20,12 +22,13 @@ _ALWAYS: dict[Scope, frozenset[str]] = {
     ),
     Scope.VIRTUAL: frozenset(("active", "port", "scheduler", "protocol", "timeout", "reentry")),
     Scope.SERVER: frozenset(("active", "weight")),
+    Scope.MARK: frozenset(("protocol",)),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indentation:
-    """Blanks before the lines of a virtual server and of a real server."""
+    """Blanks before the lines of a virtual server (and of a mark), and of a real server."""
 
     virtual: str = " " * 5
     server: str = " " * 9
@@ -38,6 +41,8 @@ def write(configuration: Configuration, *, with_defaults: bool = False) -> str:
     Raises PiranhaError for a text that the language cannot hold.
     """
     lines = list(_assignments(Scope.GLOBAL, configuration, with_defaults=with_defaults))
+    for mark in configuration.marks:
+        lines.extend(mark_lines(mark, with_defaults=with_defaults))
     for keyword, virtuals in (("virtual", configuration.virtuals), ("failover", configuration.failovers)):
         for virtual in virtuals:
             lines.extend(virtual_lines(virtual, keyword=keyword, with_defaults=with_defaults))
@@ -63,6 +68,13 @@ def virtual_lines(
     return [*lines, "}"]
 
 
+def mark_lines(mark: MarkBlock, *, indentation: Indentation | None = None, with_defaults: bool = False) -> list[str]:
+    """The lines of a `mark` block."""
+    indentation = indentation or Indentation()
+    inner = _assignments(Scope.MARK, mark, with_defaults=with_defaults)
+    return [f"mark {mark.mark} {{", *(indentation.virtual + line for line in inner), "}"]
+
+
 def server_lines(
     server: RealServer, *, virtual_port: int, indentation: Indentation | None = None, with_defaults: bool = False
 ) -> list[str]:
@@ -84,8 +96,16 @@ def server_lines(
     ]
 
 
+def assignment_lines(directive: Directive, value: object) -> list[str]:
+    """The lines that give a directive its value: one, or one for each where it may be repeated."""
+    if not directive.repeatable:
+        return [f"{directive.name} = {format_value(directive, value)}"]
+    assert isinstance(value, tuple)
+    return [f"{directive.name} = {format_value(directive, one)}" for one in value]
+
+
 def format_value(directive: Directive, value: object) -> str:
-    """A value as it stands after the `=`."""
+    """A value as it stands after the `=`; of a repeatable directive one of its values."""
     match directive.type:
         case ValueType.BOOLEAN:
             return "1" if value else "0"
@@ -98,9 +118,12 @@ def format_value(directive: Directive, value: object) -> str:
             return quoted(str(value))
         case ValueType.CHECK_TEXT:
             return quoted(str(value), always=True)
-        case ValueType.LIST:
+        case ValueType.LIST | ValueType.WORDS | ValueType.PORTS:
             assert isinstance(value, tuple)
             return " ".join(["[", *(quoted(str(word)) for word in value), "]"])
+        case ValueType.NETWORK:
+            assert isinstance(value, IPv4Network | IPv6Network)
+            return network_text(value)
         case ValueType.DEVICE_ADDRESS:
             address, _, device = str(value).partition(" ")
             return f"{address} {quoted(device)}"
@@ -137,4 +160,4 @@ def _assignments(
         value = getattr(values, directive.field)
         if value is None or (value == directive.default and directive.name not in always and not with_defaults):
             continue
-        yield f"{directive.name} = {format_value(directive, value)}"
+        yield from assignment_lines(directive, value)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from piranha.config.values import (
     format_time,
-    is_contiguous_mask,
     is_host_name,
     parse_inet_aton,
     parse_integer,
@@ -117,15 +116,3 @@ def test_host_names() -> None:
     assert all(is_host_name(name) for name in ("lb1", "lb1.example.net", "a-b", "x_y", "1a", "lb1."))
     assert not any(is_host_name(name) for name in ("", "10.0.0.300", "123", "-a", "a b", "eth0:0", "a..b", "a" * 64))
     assert not is_host_name("a." * 200 + "a")
-
-
-@pytest.mark.parametrize("length", [0, 1, 8, 24, 31, 32])
-def test_masks_in_a_row(length: int) -> None:
-    assert is_contiguous_mask(ip_address((2**32 - 1) ^ (2 ** (32 - length) - 1)))
-
-
-def test_masks_with_holes() -> None:
-    assert not is_contiguous_mask(ip_address("255.0.255.0"))
-    assert not is_contiguous_mask(ip_address("0.0.0.255"))
-    assert is_contiguous_mask(ip_address("ffff:ffff::"))
-    assert not is_contiguous_mask(ip_address("ffff::1"))

@@ -8,8 +8,7 @@ from piranha.config.directives import BY_SCOPE, Scope
 from piranha.config.places import BlockPlaces, Places
 from piranha.config.problem import Place
 from piranha.config.rules.advice import Advice
-from piranha.config.values import is_contiguous_mask
-from piranha.model.address import IPAddress
+from piranha.model.address import IPAddress, prefix_length
 from piranha.model.configuration import Configuration, DataPlaneChoice, HookChoice, ServiceMode, VirtualServer
 
 MAX_DEVICE_NAME = 15
@@ -60,7 +59,6 @@ def masks(configuration: Configuration, places: Places) -> Iterator[Advice]:
     for virtual, found in zip(configuration.virtuals, places.virtuals, strict=True):
         vip = virtual.address.address if virtual.address else None
         yield from _mask("vip_nmask", virtual.vip_nmask, vip, found.values)
-        yield from _mask("pmask", virtual.pmask, vip, found.values)
 
 
 def _mask(name: str, mask: IPAddress | None, address: IPAddress | None, places: dict[str, Place]) -> Iterator[Advice]:
@@ -68,10 +66,10 @@ def _mask(name: str, mask: IPAddress | None, address: IPAddress | None, places: 
     if place is None:
         return
     if mask is None:
-        if place.text.strip("\"'").startswith("0") and name != "pmask":
+        if place.text.strip("\"'").startswith("0"):
             yield Advice(place, f"{name} 0.0.0.0 counts as not given", "write the network's mask, or remove the line")
         return
-    if not is_contiguous_mask(mask):
+    if prefix_length(mask) is None:
         yield Advice(
             place, f"{name} {mask} is not a netmask: its one-bits are not in a row", "write a mask as 255.255.255.0"
         )

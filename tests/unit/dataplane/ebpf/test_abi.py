@@ -15,7 +15,7 @@ from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.btf import AbiMismatch, Btf
 from piranha.dataplane.ebpf.tables import OBJECT, Capacity
 from piranha.model.address import IPAddress
-from piranha.model.service import ForwardingMethod
+from piranha.model.service import ForwardingMethod, Protocol, ServiceKey
 
 HEADER = Path(__file__).parents[4] / "bpf" / "abi.h"
 needs_object = pytest.mark.skipif(not Path(OBJECT).exists(), reason="the BPF object is not built (make)")
