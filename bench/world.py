@@ -23,7 +23,8 @@ from piranha.model.service import Destination, DestinationKey, ForwardingMethod,
 
 MILLION = 1_000_000
 REAL_SERVERS = 100
-_PEER_OWN = frozenset({"lru_conns", "lru_replies"})
+_PEER_TABLES = frozenset({"lru_conns", "lru_replies"})
+_PEER_OWN = frozenset({"workbench"})  # scratch memory, laid out by what a flow is in the build
 _OURS_ONLY = frozenset({"conn_tags", "conns", "rev_tags"})
 
 
@@ -108,9 +109,9 @@ class World:
         for name in peer.maps:
             if name in _OURS_ONLY:
                 peer.set_autocreate(name, False)
-            elif name in _PEER_OWN:
+            elif name in _PEER_TABLES:
                 peer.set_max_entries(name, self.peer_entries)
-            elif "." not in name:
+            elif "." not in name and name not in _PEER_OWN:
                 peer.reuse(name, self.tables.maps[name].fd)
         peer.set_autoload("lb_tc_egress", False)
         peer.load()

@@ -84,6 +84,7 @@ enum tcp_state {
 
 #define DEST_PRESENT 0x01 /* in its service's table; a removed one keeps its record while connections use it */
 #define DEST_LOCAL 0x04 /* the address is this host's own */
+#define DEST_MASQUERADED 0x08 /* is or was masqueraded: replies of such connections may come; user space alone reads it */
 
 /* A real server as target of one service, one cache line. active and inactive are changed by packets only. */
 struct dest {

@@ -11,7 +11,14 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from piranha.dataplane.ebpf.abi import Rule
-from piranha.dataplane.port import AddService, EditDestination, EditService, RefusedError, ZeroCounters
+from piranha.dataplane.port import (
+    AddService,
+    DeleteService,
+    EditDestination,
+    EditService,
+    RefusedError,
+    ZeroCounters,
+)
 from piranha.model.mark import MarkRule
 from piranha.model.service import Protocol, Service, ServiceKey
 from tests.packet.bench import CLIENT, SERVER, VIP, Bench
@@ -198,3 +205,17 @@ def test_editing_a_service_to_persistent(tc: Bench) -> None:
     assert len({syn(tc, 4) for _ in range(3)}) == 3
     tc.plane.apply([EditService(service=Service(key=service, scheduler="rr", persistent_s=60))])
     assert len({syn(tc, 4) for _ in range(3)}) == 1
+
+
+def test_a_service_that_returns_begins_to_count_at_zero(tc: Bench) -> None:
+    """Its destinations get their counters back (IPVS's trash), the service does not."""
+    service = farm(tc, Service(key=key(4), scheduler="rr"), port=80)
+    for _ in range(3):
+        syn(tc, 4)
+    tc.plane.apply([DeleteService(key=service)])
+    farm(tc, Service(key=key(4), scheduler="rr"), port=80)
+    status = tc.status(service)
+    assert status.counters.connections == 0
+    assert [d.counters.connections for d in status.destinations] == [1, 1, 1]
+    syn(tc, 4)
+    assert tc.status(service).counters.connections == 1

@@ -6,7 +6,11 @@ from typing import Any
 
 
 def group(name: str, about: str, lines: str) -> dict[str, Any]:
-    return {"name": name, "about": about, "lines": [line.strip() for line in lines.strip().splitlines() if line.strip()]}
+    return {
+        "name": name,
+        "about": about,
+        "lines": [line.strip() for line in lines.strip().splitlines() if line.strip()],
+    }
 
 
 SOME_TABLE = r"""
@@ -29,7 +33,11 @@ SOME_TABLE = r"""
 """
 
 GROUPS = (
-    group("listings", "one table with everything in it, in every view", SOME_TABLE + r"""
+    group(
+        "listings",
+        "one table with everything in it, in every view",
+        SOME_TABLE
+        + r"""
 -L
 -l
 -L -n
@@ -91,8 +99,12 @@ GROUPS = (
 -Z -t 10.9.0.1:81
 --zero
 -Ln --stats
-"""),
-    group("empty", "the empty table", r"""
+""",
+    ),
+    group(
+        "empty",
+        "the empty table",
+        r"""
 -L
 
 -Ln
@@ -119,8 +131,12 @@ GROUPS = (
 -d -t 10.9.0.1:80 -r 10.2.0.1
 -Z -t 10.9.0.1:80
 -R
-"""),
-    group("no-arguments", "called without a command, for help and for the version", r"""
+""",
+    ),
+    group(
+        "no-arguments",
+        "called without a command, for help and for the version",
+        r"""
 @program ipvsadm
 -h
 --help
@@ -145,8 +161,12 @@ foo
 -AD -t 10.9.0.1:80
 -L -C
 -t 10.9.0.1:80 -A
-"""),
-    group("add-service", "adding services: forms, defaults, refusals", r"""
+""",
+    ),
+    group(
+        "add-service",
+        "adding services: forms, defaults, refusals",
+        r"""
 -A -t 10.9.0.1:80
 -A -t 10.9.0.1:80
 -A -t 10.9.0.1:81 -s rr
@@ -234,8 +254,12 @@ foo
 -A -t 10.9.0.1:92 extra
 -Ln
 -Sn
-"""),
-    group("schedulers", "every scheduler by name, and their flags", r"""
+""",
+    ),
+    group(
+        "schedulers",
+        "every scheduler by name, and their flags",
+        r"""
 -A -t 10.9.0.1:1 -s rr
 -A -t 10.9.0.1:2 -s wrr
 -A -t 10.9.0.1:3 -s lc
@@ -277,8 +301,12 @@ foo
 -E -t 10.9.0.1:1 -s wlc
 -Ln
 -Sn
-"""),
-    group("persistence", "persistent services, masks and engines", r"""
+""",
+    ),
+    group(
+        "persistence",
+        "persistent services, masks and engines",
+        r"""
 -A -t 10.9.0.1:1 -p
 -A -t 10.9.0.1:2 -p 1
 -A -t 10.9.0.1:3 -p 2678400
@@ -331,8 +359,12 @@ foo
 -L
 -Sn
 -Ln --persistent-conn
-"""),
-    group("edit-service", "editing and deleting services", r"""
+""",
+    ),
+    group(
+        "edit-service",
+        "editing and deleting services",
+        r"""
 -A -t 10.9.0.1:80 -s rr
 -E -t 10.9.0.1:80 -s wrr
 -Ln
@@ -369,8 +401,12 @@ foo
 -C -n
 -C
 -Ln
-"""),
-    group("destinations", "adding, editing and deleting destinations: forms, defaults, refusals", r"""
+""",
+    ),
+    group(
+        "destinations",
+        "adding, editing and deleting destinations: forms, defaults, refusals",
+        r"""
 -A -t 10.9.0.1:80
 -a -t 10.9.0.1:80 -r 10.2.0.1
 -a -t 10.9.0.1:80 -r 10.2.0.1
@@ -456,8 +492,12 @@ foo
 -Ln
 -L
 -Sn
-"""),
-    group("tunnels", "tunnel types and their options", r"""
+""",
+    ),
+    group(
+        "tunnels",
+        "tunnel types and their options",
+        r"""
 -A -t 10.9.0.1:80
 -a -t 10.9.0.1:80 -r 10.2.0.1 -i --tun-type ipip
 -a -t 10.9.0.1:80 -r 10.2.0.2 -i --tun-type gue --tun-port 6080
@@ -507,8 +547,12 @@ foo
 -Sn
 -S
 --start-daemon master --mcast-interface server0
-"""),
-    group("mark-destinations", "destinations of firewall marks", r"""
+""",
+    ),
+    group(
+        "mark-destinations",
+        "destinations of firewall marks",
+        r"""
 -A -f 1
 -a -f 1 -r 10.2.0.1
 -a -f 1 -r 10.2.0.2:80 -m
@@ -528,8 +572,12 @@ foo
 -Sn
 -D -f 1 -6
 -Ln
-"""),
-    group("timeouts", "--set and the timeouts shown", r"""
+""",
+    ),
+    group(
+        "timeouts",
+        "--set and the timeouts shown",
+        r"""
 -L --timeout
 --set 100 200 300
 -L --timeout
@@ -557,8 +605,12 @@ foo
 -L --timeout --stats
 -L --timeout -n
 -L --timeout
-"""),
-    group("daemons", "the synchronisation daemons", r"""
+""",
+    ),
+    group(
+        "daemons",
+        "the synchronisation daemons",
+        r"""
 --start-daemon master --mcast-interface server0
 -L --daemon
 --start-daemon master --mcast-interface server0
@@ -611,8 +663,12 @@ foo
 -L --daemon -t 10.9.0.1:80
 -L --daemon -c
 --start-daemon master backup
-"""),
-    group("list-refusals", "options that a listing does not take, or not together", r"""
+""",
+    ),
+    group(
+        "list-refusals",
+        "options that a listing does not take, or not together",
+        r"""
 -A -t 10.9.0.1:80 -s rr
 -L -c -t 10.9.0.1:80
 -L -c --stats
@@ -671,8 +727,12 @@ foo
 -Ln --t
 -Ln --thres
 -Ln --sor
-"""),
-    group("save-and-restore", "tables from standard input", r"""
+""",
+    ),
+    group(
+        "save-and-restore",
+        "tables from standard input",
+        r"""
 -R <<< '-A -t 10.9.0.1:80 -s rr\n-a -t 10.9.0.1:80 -r 10.2.0.1:80 -m -w 2\n'
 -Sn
 -R <<< 'ipvsadm -A -t 10.9.0.1:81 -s lc\nipvsadm -a -t 10.9.0.1:81 -r 10.2.0.1:80 -m\n'
@@ -711,8 +771,12 @@ foo
 -R <<< '-A -t 10.9.0.8:80 -s mh -b mh-port,mh-fallback -p 60 -M 255.255.255.0\n-a -t 10.9.0.8:80 -r 10.2.0.1 -i --tun-type gue --tun-port 6080 --tun-csum -x 5 -y 2\n'
 -Sn
 -S
-"""),
-    group("names", "names instead of numbers", r"""
+""",
+    ),
+    group(
+        "names",
+        "names instead of numbers",
+        r"""
 -A -t www.example:http -s rr
 -A -t localhost:https -s rr
 -A -t a-virtual-service-with-a-very-long-name.example:zabbix-trapper -s rr
@@ -750,8 +814,12 @@ foo
 -L -c -n
 -D -t www.example:http
 -L
-"""),
-    group("counters", "traffic in every view", r"""
+""",
+    ),
+    group(
+        "counters",
+        "traffic in every view",
+        r"""
 -A -t 10.9.0.1:80 -s rr
 -a -t 10.9.0.1:80 -r 10.2.0.1:80 -m
 -a -t 10.9.0.1:80 -r 10.2.0.2:80 -m
@@ -798,8 +866,12 @@ foo
 -C
 -Ln
 -Lnc
-"""),
-    group("large-counters", "numbers too wide for their columns", r"""
+""",
+    ),
+    group(
+        "large-counters",
+        "numbers too wide for their columns",
+        r"""
 -A -t 10.9.0.1:80 -s rr
 -a -t 10.9.0.1:80 -r 10.2.0.1:80 -m
 @open tcp 10.9.0.1:80 count=1200
@@ -807,8 +879,12 @@ foo
 @settle
 -Ln --stats
 -Ln --stats --exact
-"""),
-    group("sip", "the persistence engine in the connection listing", r"""
+""",
+    ),
+    group(
+        "sip",
+        "the persistence engine in the connection listing",
+        r"""
 -A -u 10.9.0.1:5060 -s rr -p 60 --pe sip
 -a -u 10.9.0.1:5060 -r 10.2.0.1:5060 -m
 -a -u 10.9.0.1:5060 -r 10.2.0.2:5060 -m
@@ -823,8 +899,12 @@ foo
 -Lnc --persistent-conn
 -Lc --persistent-conn
 -Ln --persistent-conn
-"""),
-    group("order", "how services and destinations are sorted", r"""
+""",
+    ),
+    group(
+        "order",
+        "how services and destinations are sorted",
+        r"""
 -A -t 10.9.0.2:80 -s rr
 -A -t 10.9.0.1:443 -s rr
 -A -t 10.9.0.1:80 -s rr
@@ -853,5 +933,6 @@ foo
 -Ln --stats
 -Sn
 -Ln -t 10.9.0.1:80 --nosort
-"""),
+""",
+    ),
 )

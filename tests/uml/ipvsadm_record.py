@@ -51,7 +51,9 @@ def prepare_names() -> None:
     """Give the guest the names that the recordings assume, and no name server."""
     Path("/etc/hosts").write_text(HOSTS)
     Path("/etc/services").write_text(SERVICES)
-    Path("/etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n")
+    Path("/etc/nsswitch.conf").write_text(
+        "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n"
+    )
     Path("/etc/resolv.conf").write_text("")
 
 

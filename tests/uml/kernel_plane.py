@@ -69,7 +69,11 @@ class KernelPlane:
             case sc.Zero():
                 change(nl.ZERO, self._service(step.label) if step.label else b"")
             case sc.SetTimeouts():
-                values = ((nl.TIMEOUT_TCP, step.tcp_s), (nl.TIMEOUT_TCP_FIN, step.tcp_fin_s), (nl.TIMEOUT_UDP, step.udp_s))
+                values = (
+                    (nl.TIMEOUT_TCP, step.tcp_s),
+                    (nl.TIMEOUT_TCP_FIN, step.tcp_fin_s),
+                    (nl.TIMEOUT_UDP, step.udp_s),
+                )
                 change(nl.SET_CONFIG, b"".join(nl.attribute(kind, nl.u32(value)) for kind, value in values))
             case sc.SetOption():
                 set_kernel(f"net.ipv4.vs.{step.name}", step.value)
@@ -157,7 +161,7 @@ def destination_key(endpoint: Endpoint) -> bytes:
 
 def destination_payload(destination: sc.Destination) -> bytes:
     attributes = destination_key(Endpoint.parse(destination.endpoint))
-    for kind, value in ((3, METHODS[destination.method]), (4, destination.weight), (5, destination.upper), (6, destination.lower)):  # fmt: skip  # noqa: E501
+    for kind, value in ((3, METHODS[destination.method]), (4, destination.weight), (5, destination.upper), (6, destination.lower)):  # fmt: skip
         attributes += nl.attribute(kind, nl.u32(value))
     if destination.method == "tunnel":
         attributes += nl.attribute(13, bytes([TUNNELS[destination.tunnel]]))

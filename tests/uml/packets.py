@@ -169,7 +169,7 @@ def _read_packet(packet: bytes, so_far: Seen) -> Seen | None:
         return Seen(mac=so_far.mac, icmp=(body[0], body[1]), mtu=mtu, sound=sound)
     if number not in WORDS:
         return None
-    return _read_transport(number, source, target, ttl, body, Seen(mac=so_far.mac, tunnel=so_far.tunnel, outer=so_far.outer, sound=sound))  # fmt: skip  # noqa: E501
+    return _read_transport(number, source, target, ttl, body, Seen(mac=so_far.mac, tunnel=so_far.tunnel, outer=so_far.outer, sound=sound))  # fmt: skip
 
 
 def _read_transport(number: int, source: Address, target: Address, ttl: int, body: bytes, so_far: Seen) -> Seen | None:
@@ -204,5 +204,5 @@ def read_gue(seen: Seen, port: int) -> Seen:
         return seen
     skip = 4 + (segment.payload[0] & 31) * 4
     kind = "gue" if not segment.payload[0] & 31 else "gue+remcsum"
-    inner = _read_packet(segment.payload[skip:], Seen(mac=seen.mac, tunnel=kind, outer=segment.target.address, sound=seen.sound))  # fmt: skip  # noqa: E501
+    inner = _read_packet(segment.payload[skip:], Seen(mac=seen.mac, tunnel=kind, outer=segment.target.address, sound=seen.sound))  # fmt: skip
     return inner or seen

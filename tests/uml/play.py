@@ -131,7 +131,9 @@ class Player:
 
     def _answers_through_us(self, flow: Flow) -> bool:
         chosen = self._chosen.get(flow)
-        return chosen is not None and not chosen.tunnel and chosen.segment is not None and chosen.segment.target != flow[2]
+        return (
+            chosen is not None and not chosen.tunnel and chosen.segment is not None and chosen.segment.target != flow[2]
+        )
 
     def _from_client(self, flow: Flow, word: str, payload: str, ttl: int = 64) -> str:
         protocol, client, target = flow

@@ -51,7 +51,10 @@ def record_ipvsadm() -> Path:
     for name, outcome in results["ipvsadm"].items():
         if "failed" in outcome:
             raise RuntimeError(f"group {name}:\n{outcome['failed']}")
-    groups = {**results["ipvsadm"], "no-ipvs": {"about": "a kernel without IPVS", "commands": without_ipvs(), "proc": {}}}
+    groups = {
+        **results["ipvsadm"],
+        "no-ipvs": {"about": "a kernel without IPVS", "commands": without_ipvs(), "proc": {}},
+    }
     names = {"hosts": HOSTS, "services": SERVICES}
     return write("ipvsadm.json", {"kernel": results["kernel"], "ipvsadm": "1.31", "names": names, "groups": groups})
 

@@ -83,13 +83,13 @@ static __always_inline void reply_key(struct conn_key *k, const struct conn *c, 
 	k->proto = LIFE_PROTO(c->life);
 }
 
-/* Tier: new connection. */
-static __always_inline void conn_end(const struct flow *f, __u32 slot)
+/* Tier: new connection. 1 when the entry was there and is gone. */
+static __always_inline int conn_end(const struct flow *f, __u32 slot)
 {
 	struct conn *c = bpf_map_lookup_elem(&lru_conns, &f->key);
 
 	if (!c)
-		return;
+		return 0;
 	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
 	__u32 life = c->life;
 
@@ -100,15 +100,23 @@ static __always_inline void conn_end(const struct flow *f, __u32 slot)
 		bpf_map_delete_elem(&lru_replies, &k);
 	}
 	/* Whoever deletes it counts it out. */
-	if (!bpf_map_delete_elem(&lru_conns, &f->key) && d)
-		dest_add(d, life, -1);
+	if (bpf_map_delete_elem(&lru_conns, &f->key))
+		return 0;
+	if (d)
+		dest_unbind(d, life);
+	return 1;
 }
 
-/* Tier: new connection. `out` stays unset: the entry is found again by conn_made. */
+/* Tier: new connection. The entry has no place of its own; it is found again by conn_made. */
 static __always_inline int conn_create(const struct settings *s, const struct flow *f, const struct packet *p,
-				       __u32 dest_index, struct dest *d, __u32 now, __u32 *slot, struct conn **out)
+				       __u32 dest_index, struct dest *d, __u32 extra, __u32 control,
+				       struct flow *reverse, __u32 *slot)
 {
-	__u32 flags = CONN_INACTIVE | (d->method & CONN_METHOD) | (d->method == METHOD_MASQ ? CONN_REVERSE : 0);
+	__u32 flags = CONN_INACTIVE | (d->method & CONN_METHOD) | extra;
+	__u32 now = now_jiffies();
+
+	if (d->method == METHOD_MASQ && !(extra & CONN_TEMPLATE))
+		flags |= CONN_REVERSE;
 	struct conn c = {
 		.caddr = p->saddr,
 		.vaddr = p->daddr,
@@ -117,6 +125,7 @@ static __always_inline int conn_create(const struct settings *s, const struct fl
 		.life = LIFE(p->proto, 0, flags),
 		.dest = dest_index,
 		.expires = now + s->hz * 3,
+		.control = control,
 		.created = now,
 	};
 	long failed = bpf_map_update_elem(&lru_conns, &f->key, &c, BPF_NOEXIST);
@@ -124,15 +133,13 @@ static __always_inline int conn_create(const struct settings *s, const struct fl
 	if (failed)
 		return failed == -17 /* EEXIST */ ? -REASON_CREATION_RACE : -REASON_TABLE_FULL;
 	if (flags & CONN_REVERSE) {
-		struct conn_key k;
-
-		reply_key(&k, &c, d);
-		if (bpf_map_update_elem(&lru_replies, &k, &f->key, BPF_ANY)) {
+		reply_key(&reverse->key, &c, d);
+		if (bpf_map_update_elem(&lru_replies, &reverse->key, &f->key, BPF_ANY)) {
 			bpf_map_delete_elem(&lru_conns, &f->key);
 			return -REASON_TABLE_FULL;
 		}
 	}
-	dest_add(d, c.life, 1);
+	dest_bind(d, c.life);
 	*slot = 0;
 	return 0;
 }

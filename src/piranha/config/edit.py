@@ -18,8 +18,17 @@ from piranha.config.statement import Assignment
 from piranha.config.syntax import Document
 from piranha.config.tree import Block, Entry, build
 from piranha.config.words import value_words
-from piranha.config.writer import Indentation, format_value, quoted, server_lines, virtual_lines
+from piranha.config.writer import (
+    Indentation,
+    assignment_lines,
+    format_value,
+    mark_lines,
+    quoted,
+    server_lines,
+    virtual_lines,
+)
 from piranha.model.configuration import RealServer, VirtualServer
+from piranha.model.mark import MarkBlock
 
 _MOST_SERIAL_NO = 2**63 - 1
 _BLANKS = re.compile(r"[ \t]*")
@@ -27,7 +36,7 @@ _BLANKS = re.compile(r"[ \t]*")
 
 @dataclass(frozen=True, slots=True)
 class BlockPath:
-    """The `index`-th block of this keyword, or the `server`-th real server in it."""
+    """The `index`-th block of this keyword (`virtual`, `failover`, `mark`), or the `server`-th real server in it."""
 
     keyword: str
     index: int
@@ -46,15 +55,43 @@ def set_value(
         return remove_directive(document, path, name)
     block = _block(_tree(document), path)
     given = [entry for entry in block.entries if entry.assignment.name.value == name]
+    if directive.repeatable:
+        assert isinstance(value, tuple)
+        return _set_values(document, block, directive, given, value, names)
     if not given:
-        return _add_line(document, block, directive, f"{name} = {format_value(directive, value)}")
+        return _add_lines(document, block, directive, assignment_lines(directive, value))
     # A directive given twice counts at its last place.
-    entry = given[-1]
+    return _set_line(document, directive, given[-1], value, names)
+
+
+def _set_line(document: Document, directive: Directive, entry: Entry, value: object, names: Names | None) -> Document:
     silent = Findings(file="")
     if Converter(silent, names or SystemNames()).value(directive, entry, in_block=False) == value:
         return document
     text = document.lines[entry.line].text
     return document.with_line(entry.line, _with_value(text, directive, entry.assignment, value))
+
+
+def _set_values(
+    document: Document,
+    block: Block,
+    directive: Directive,
+    given: list[Entry],
+    values: tuple[object, ...],
+    names: Names | None,
+) -> Document:
+    """One line a value, in their order: lines change in place, what is missing follows the last, the rest goes."""
+    for entry, value in zip(given, values, strict=False):
+        document = _set_line(document, directive, entry, value, names)
+    missing = assignment_lines(directive, values[len(given) :])
+    if missing and given:
+        indent = _indent_of(document, given[-1].line)
+        return document.with_inserted(given[-1].line + 1, [indent + line for line in missing])
+    if missing:
+        return _add_lines(document, block, directive, missing)
+    for entry in reversed(given[len(values) :]):
+        document = document.without_lines(entry.line, entry.line)
+    return document
 
 
 def remove_directive(document: Document, path: BlockPath | None, name: str) -> Document:
@@ -71,9 +108,23 @@ def add_virtual(document: Document, virtual: VirtualServer, *, keyword: str = "v
     root = _tree(document)
     blocks = root.blocks(keyword) or root.blocks("virtual")
     lines = virtual_lines(virtual, keyword=keyword, indentation=_indentation(document, root))
-    if not blocks:
+    return _add_block(document, blocks[-1] if blocks else None, lines)
+
+
+def add_mark(document: Document, mark: MarkBlock) -> Document:
+    """Add a `mark` block after the last one, else after the last block of any kind."""
+    root = _tree(document)
+    others = [item for item in root.items if isinstance(item, Block)]
+    blocks = root.blocks("mark") or others
+    return _add_block(
+        document, blocks[-1] if blocks else None, mark_lines(mark, indentation=_indentation(document, root))
+    )
+
+
+def _add_block(document: Document, last: Block | None, lines: list[str]) -> Document:
+    """Insert a block after `last`, or at the end; apart by a blank line where `last` is."""
+    if last is None:
         return document.with_inserted(len(document.lines), lines)
-    last = blocks[-1]
     if not last.is_closed:
         lines.insert(0, "}")
     if last.first and not document.lines[last.first - 1].text.strip(" \t"):
@@ -128,11 +179,19 @@ def _tree(document: Document) -> Block:
 
 
 def _directive(path: BlockPath | None, name: str) -> Directive:
-    scope = Scope.GLOBAL if path is None else Scope.VIRTUAL if path.server is None else Scope.SERVER
+    scope = _scope(path)
     directive = BY_SCOPE[scope].get(name)
     if directive is None:
         raise PiranhaError(f"there is no {scope} directive `{name}`")
     return directive
+
+
+def _scope(path: BlockPath | None) -> Scope:
+    if path is None:
+        return Scope.GLOBAL
+    if path.keyword == "mark":
+        return Scope.MARK
+    return Scope.VIRTUAL if path.server is None else Scope.SERVER
 
 
 def _block(root: Block, path: BlockPath | None) -> Block:
@@ -162,31 +221,35 @@ def _with_value(text: str, directive: Directive, assignment: Assignment, value: 
         return f"{text[:cut]}{blank}{written}{text[cut:]}"
     start, end = words[0].start, words[-1].end
     quote = words[0].quote
-    if quote and len(words) == 1 and directive.type not in (ValueType.LIST, ValueType.DEVICE_ADDRESS):
+    if quote and len(words) == 1 and not directive.type.is_list and directive.type is not ValueType.DEVICE_ADDRESS:
         bare = str(value) if directive.type in (ValueType.TEXT, ValueType.CHECK_TEXT) else written
         written = f"{quote}{bare}{quote}" if quote not in bare else written
     return f"{text[:start]}{written}{text[end:]}"
 
 
-def _add_line(document: Document, block: Block, directive: Directive, line: str) -> Document:
-    """Insert a line before the inner blocks: after the nearest directive that the GUI wrote before this one."""
+def _add_lines(document: Document, block: Block, directive: Directive, lines: list[str]) -> Document:
+    """Insert lines before the inner blocks: after the nearest directive that the GUI wrote before this one."""
     order = list(BY_SCOPE[directive.scope])
     first_block = next((item.first for item in block.items if isinstance(item, Block)), None)
     entries = [entry for entry in block.entries if first_block is None or entry.line < first_block]
     before = [entry for entry in entries if _rank(order, entry) < order.index(directive.name)]
     if before:
         neighbour = max(before, key=lambda entry: (_rank(order, entry), entry.line))
-        return document.with_inserted(neighbour.line + 1, [_indent_of(document, neighbour.line) + line])
+        return _insert(document, neighbour.line + 1, lines, _indent_of(document, neighbour.line))
     if entries:
-        return document.with_inserted(entries[0].line, [_indent_of(document, entries[0].line) + line])
+        return _insert(document, entries[0].line, lines, _indent_of(document, entries[0].line))
     if directive.scope is not Scope.GLOBAL:
         indentation = _indentation(document, _tree(document))
-        indent = indentation.virtual if directive.scope is Scope.VIRTUAL else indentation.server
-        return document.with_inserted(block.first + 1, [indent + line])
+        indent = indentation.server if directive.scope is Scope.SERVER else indentation.virtual
+        return _insert(document, block.first + 1, lines, indent)
     at = len(document.lines) if first_block is None else first_block
     while at and first_block is not None and document.lines[at - 1].text.lstrip(" \t").startswith("#"):
         at -= 1
-    return document.with_inserted(at, [line])
+    return _insert(document, at, lines, "")
+
+
+def _insert(document: Document, at: int, lines: list[str], indent: str) -> Document:
+    return document.with_inserted(at, [indent + line for line in lines])
 
 
 def _rank(order: list[str], entry: Entry) -> int:

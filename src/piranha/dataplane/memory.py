@@ -23,8 +23,12 @@ from piranha.dataplane.port import (
     EditService,
     Operation,
     PlaneStatus,
+    SetMarkRules,
+    SetSettings,
     SetTimeouts,
 )
+from piranha.model.mark import MarkRule
+from piranha.model.rules import PlaneRules
 from piranha.model.service import (
     Counters,
     Destination,
@@ -66,8 +70,9 @@ class MemoryPlane:
         schedulers: Iterable[str] = ("rr", "wrr", "lc", "wlc"),
         persistence: bool = False,
         firewall_marks: bool = False,
+        capabilities: Capabilities | None = None,
     ) -> None:
-        self.capabilities = Capabilities(
+        self.capabilities = capabilities or Capabilities(
             schedulers=frozenset(schedulers), persistence=persistence, firewall_marks=firewall_marks
         )
         self.applied: list[Operation] = []
@@ -76,6 +81,8 @@ class MemoryPlane:
         self._rows: dict[ServiceKey, _Row] = {}
         self._connections: list[Connection] = []
         self._timeouts = DEFAULT_TIMEOUTS
+        self._mark_rules: tuple[MarkRule, ...] = ()
+        self._settings = PlaneRules()
 
     def snapshot(self) -> tuple[ServiceStatus, ...]:
         tally: Counter[tuple[ServiceKey, DestinationKey, bool]] = Counter(
@@ -90,6 +97,12 @@ class MemoryPlane:
 
     def timeouts(self) -> Timeouts:
         return self._timeouts
+
+    def mark_rules(self) -> tuple[MarkRule, ...]:
+        return self._mark_rules
+
+    def rules(self) -> PlaneRules:
+        return self._settings
 
     def connections(self, wanted: ConnectionFilter) -> ConnectionPage:
         matching = [connection for connection in self._connections if _matches(connection, wanted)]
@@ -177,6 +190,10 @@ class MemoryPlane:
                 row = self._row(key, f"delete destination {gone} of")
                 _check_present(row, gone, "delete")
                 del row.destinations[gone], row.counters[gone]
+            case SetMarkRules(rules=rules):
+                self._mark_rules = rules
+            case SetSettings(settings=settings):
+                self._settings = settings
             case SetTimeouts(timeouts=timeouts):
                 self._timeouts = replace(
                     self._timeouts,

@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 
 from piranha.base.errors import PiranhaError
 from piranha.model.address import IPAddress
-from piranha.model.service import Destination, DestinationKey, Protocol, Service, ServiceKey, ServiceStatus, Timeouts
+from piranha.model.mark import MarkRule
+from piranha.model.rules import PlaneRules
+from piranha.model.service import (
+    Destination,
+    DestinationKey,
+    Protocol,
+    Service,
+    ServiceKey,
+    ServiceStatus,
+    Timeouts,
+    TunnelType,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +72,20 @@ class DeleteDestination:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetTimeouts:
     timeouts: Timeouts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMarkRules:
+    """Let exactly these rules give packets their firewall marks; the first that matches a packet counts."""
+
+    rules: tuple[MarkRule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSettings:
+    """Let all connections go by these rules from now on."""
+
+    settings: PlaneRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +137,8 @@ Operation = (
     | EditDestination
     | DeleteDestination
     | SetTimeouts
+    | SetMarkRules
+    | SetSettings
     | ZeroCounters
     | Clear
     | StartDaemon
@@ -197,11 +224,21 @@ class PlaneStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a plane can do, so that the director refuses a service by name instead of failing half-way."""
+    """What a plane can do, so that the director refuses a service by name instead of failing half-way.
+
+    `scheduler_flags` are the schedulers that have them; `all_ports` is a service of port 0.
+    """
 
     schedulers: frozenset[str]
     persistence: bool = False
     firewall_marks: bool = False
+    protocols: frozenset[Protocol] = frozenset((Protocol.TCP, Protocol.UDP))
+    scheduler_flags: frozenset[str] = frozenset()
+    all_ports: bool = False
+    one_packet: bool = False
+    thresholds: bool = False
+    engines: frozenset[str] = frozenset()
+    tunnels: frozenset[TunnelType] = frozenset((TunnelType.IPIP,))
 
 
 class DataPlane(TypingProtocol):
@@ -222,6 +259,14 @@ class DataPlane(TypingProtocol):
 
     def timeouts(self) -> Timeouts:
         """The three timeouts in force, in seconds."""
+        ...
+
+    def mark_rules(self) -> tuple[MarkRule, ...]:
+        """The rules that give marks now. Raises RefusedError UNSUPPORTED where the plane has none."""
+        ...
+
+    def rules(self) -> PlaneRules:
+        """The rules in force. Raises RefusedError UNSUPPORTED where the plane cannot say."""
         ...
 
     def daemons(self) -> tuple[SyncDaemon, ...]:

@@ -31,14 +31,11 @@ def persistence_prefix(pmask: IPAddress | int | None, version: int) -> int | Non
     bits = _BITS[version]
     if pmask is None:
         return None
-    if isinstance(pmask, int):
-        prefix: int | None = pmask
-    elif pmask.version != version:
+    if not isinstance(pmask, int) and pmask.version != version:
         raise ValueError(f"pmask = {pmask} is an IPv{pmask.version} mask, but the address is IPv{version}")
-    else:
-        prefix = prefix_length(pmask)
-        if prefix is None:
-            raise ValueError(f"pmask = {pmask} is not a netmask: its one-bits are not in a row")
+    prefix = pmask if isinstance(pmask, int) else prefix_length(pmask)
+    if prefix is None:
+        raise ValueError(f"pmask = {pmask} is not a netmask: its one-bits are not in a row")
     if not 1 <= prefix <= bits:
         raise ValueError(f"pmask = {pmask} is not from 1 to {bits} bits of an IPv{version} address")
     return None if prefix == bits else prefix

@@ -25,13 +25,15 @@ class PortRange:
 
 
 EVERY_PORT = PortRange(0, MOST_PORT)
+_WITH_PORTS = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkBlock:
     """A `mark` block: packets to one of `addresses` with the protocol (IP is any) and one of `ports` (none: all).
 
-    Without an address it marks nothing. Several blocks may give the same mark.
+    Without an address it marks nothing. Ports without a protocol are those of TCP, UDP and SCTP. Several blocks may
+    give the same mark.
     """
 
     mark: int
@@ -48,19 +50,26 @@ class MarkRule:
     """
 
     mark: int
-    network: IPv4Network | IPv6Network
+    network: IPNetwork
     protocol: Protocol = Protocol.IP
     first_port: int = 0
-    last_port: int = 65535
+    last_port: int = MOST_PORT
 
     def __str__(self) -> str:
-        ports = "" if (self.first_port, self.last_port) == (0, MOST_PORT) else f" port {self._ports}"
-        protocol = "" if self.protocol is Protocol.IP else f"{self.protocol.word} "
-        return f"mark {self.mark}: {protocol}{network_text(self.network)}{ports}"
+        protocol = "" if self.protocol is Protocol.IP else f" {self.protocol.word}"
+        ports = "".join(f" port {ports}" for ports in self.ports)
+        return f"mark {self.mark}:{protocol} {network_text(self.network)}{ports}"
 
     @property
-    def _ports(self) -> PortRange:
-        return PortRange(self.first_port, self.last_port)
+    def family(self) -> int:
+        """The IP version, 4 or 6, that the rule belongs to."""
+        return self.network.version
+
+    @property
+    def ports(self) -> tuple[PortRange, ...]:
+        """The range of ports; nothing where every port, and packets without ports too, match."""
+        ports = PortRange(self.first_port, self.last_port)
+        return () if ports == EVERY_PORT else (ports,)
 
     def overlaps(self, other: MarkRule) -> bool:
         """Whether some packet matches both rules."""
@@ -74,18 +83,19 @@ class MarkRule:
 
 
 def rules_of(blocks: Iterable[MarkBlock]) -> tuple[MarkRule, ...]:
-    """The blocks as rules, in their order: for each address of a block, each of its ports."""
+    """The blocks as rules, in their order: for each address of a block, each of its ports. A port has a protocol."""
     return tuple(
         MarkRule(
             mark=block.mark,
             network=network,
-            protocol=block.protocol,
+            protocol=protocol,
             first_port=ports.first,
             last_port=ports.last,
         )
         for block in blocks
         for network in block.addresses
         for ports in block.ports or (EVERY_PORT,)
+        for protocol in (_WITH_PORTS if block.ports and block.protocol is Protocol.IP else (block.protocol,))
     )
 
 

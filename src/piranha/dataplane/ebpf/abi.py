@@ -36,6 +36,7 @@ CONN_KEEP_PORT = 0x0020
 class DestFlag(IntFlag):
     PRESENT = 0x01
     LOCAL = 0x04
+    MASQUERADED = 0x08
 
 
 class NextHopFlag(IntFlag):

@@ -130,7 +130,7 @@ class Records:
         active = np.maximum(self._tables.dests["active"][:top].view(np.int32), 0).tolist()
         inactive = np.maximum(self._tables.dests["inactive"][:top].view(np.int32), 0).tolist()
         persistent = np.maximum(self._tables.dests["persistent"][:top].view(np.int32), 0).tolist()
-        base = self._tables.service_stats
+        base = {name: self._tables.service_stats[name].view(np.int64) for name in _COUNTERS}
         found = []
         for key, record in self._services.items():
             total = Counters(*(int(base[name][record.index]) for name in _COUNTERS))
@@ -238,11 +238,21 @@ class Records:
         row["key"] = np.frombuffer(abi.pack_service_key(service.key), abi.SERVICE_KEY)[0]
         row["scheduler"], row["serial"], row["index"] = number, self._serial, index
         self._write_service(row, service)
-        self._tables.service_stats[index] = (0, 0, 0, 0, 0)
+        self._start_counting(index, service.key)
         self._tables.maps["service_ids"].update(abi.pack_service_key(service.key), index.to_bytes(4, "little"))
         self._filter.add(service.key.address, FilterBit.VIP)
         self._services[service.key] = _ServiceRecord(index, service)
         self._note_marks()
+
+    def _start_counting(self, index: int, key: ServiceKey) -> None:
+        """A service begins at 0, though destinations of a former one may return with what they have counted."""
+        base = self._tables.service_stats[index]
+        for name in _COUNTERS:
+            base[name] = 0
+        for removed in self._trash.get(key, {}).values():
+            stats = self._tables.dest_stats(removed.index + 1)[removed.index]
+            for name in _COUNTERS:
+                base[name] -= np.uint64(stats[name])
 
     def _edit_service(self, service: Service) -> None:
         record = self._record(service.key)
@@ -379,7 +389,8 @@ class Records:
         row["upper"], row["lower"] = upper, record.destination.lower_threshold
         if record.destination.method is ForwardingMethod.MASQUERADE and record.index not in self._masqueraded:
             self._masqueraded.add(record.index)
-            self._tables.settings[0]["flags"] |= SettingFlag.MASQ
+            row["flags"] |= DestFlag.MASQUERADED
+            self._set_flag(SettingFlag.MASQ, True)
 
     def _rebuild(self, record: _ServiceRecord, before: list[Candidate], old: SlotTable | None = None) -> None:
         if old is None:
@@ -436,7 +447,7 @@ class Records:
         if service is not None:
             stats = self._tables.dest_stats(index + 1)[index]
             base = self._tables.service_stats[service.index]
-            for name in abi.DEST_STATS.names or ():
+            for name in _COUNTERS:
                 base[name] += np.uint64(stats[name])
         address = removed.destination.key.address
         self.addresses[address].discard(index)
@@ -446,8 +457,7 @@ class Records:
         self._filter.remove(address, FilterBit.SERVER)
         self._masqueraded.discard(index)
         if not self._masqueraded:
-            flags = int(self._tables.settings[0]["flags"])
-            self._tables.settings[0]["flags"] = flags & ~int(SettingFlag.MASQ)
+            self._set_flag(SettingFlag.MASQ, False)
         self._tables.dests[index]["service"] = 0
         self._dest_indices.give(index)
 
@@ -526,7 +536,7 @@ class Records:
             else abi.unpack_service_key(self._tables.services[row["service"]]["key"])
         )
         self._hold(service, key)
-        if destination.method is ForwardingMethod.MASQUERADE:
+        if row["flags"] & DestFlag.MASQUERADED:
             self._masqueraded.add(index)
         adopted = _DestinationRecord(index, destination)
         if record is not None and row["flags"] & DestFlag.PRESENT:

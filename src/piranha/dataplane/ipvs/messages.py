@@ -298,7 +298,7 @@ def _netmask(address: IPAddress, prefix: int | None) -> bytes:
     bits = address.max_prefixlen if prefix is None else prefix
     if address.version == 6:
         return _U32.pack(bits)
-    return (0xFFFFFFFF << 32 - bits & 0xFFFFFFFF).to_bytes(4, "big")
+    return ((0xFFFFFFFF << (32 - bits)) & 0xFFFFFFFF).to_bytes(4, "big")
 
 
 def _prefix(mask: bytes, version: int) -> int | None:

@@ -31,7 +31,15 @@ def available_schedulers() -> frozenset[str]:
     made all known ones are taken for present, and the kernel refuses the missing one when it is used.
     """
     found: list[frozenset[str]] = []
-    thread = threading.Thread(target=lambda: found.append(_probe()), name="ipvs-schedulers")
+
+    def probe() -> None:
+        try:
+            found.append(_probe())
+        except (OSError, NetlinkError) as error:
+            logger.info('schedulers not probed error="%s"', error)
+
+    # The namespace belongs to this thread alone and goes with it.
+    thread = threading.Thread(target=probe, name="ipvs-schedulers")
     thread.start()
     thread.join()
     return found[0] if found else frozenset(KNOWN)
@@ -40,8 +48,7 @@ def available_schedulers() -> frozenset[str]:
 def _probe() -> frozenset[str]:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET):
-        logger.info('schedulers not probed error="%s"', os.strerror(ctypes.get_errno()))
-        return frozenset(KNOWN)
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     socket = GenericNetlink(messages.FAMILY)
     try:
         return frozenset(name for number, name in enumerate(KNOWN, 1) if _has(socket, number, name))
