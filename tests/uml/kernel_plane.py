@@ -231,7 +231,7 @@ def read_connections(listing: str) -> list[dict[str, Any]]:
         )
         rows.append({"protocol": protocol.lower(), "client": client, "virtual": virtual, "destination": destination,
                      "state": ends[6], "timeout_s": int(ends[7])})  # fmt: skip
-    return sorted(rows, key=lambda row: [str(value) for value in row.values()])
+    return sorted(rows, key=lambda row: [str(row[key]) for key in row if key != "timeout_s"])
 
 
 def _proc_address(text: str) -> Any:

@@ -68,9 +68,10 @@ class Player:
             case sc.Await():
                 return self._await(step)
             case sc.Look():
-                result: dict[str, Any] = {"services": self._plane.services(counters=step.counters)}
+                result: dict[str, Any] = {}
                 if step.connections:
                     result["connections"] = self._plane.connections()
+                result["services"] = self._plane.services(counters=step.counters)
                 return result
             case _:
                 return self._plane.edit(step)

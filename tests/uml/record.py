@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.conformance.scenarios import SCENARIOS
 from tests.uml.guest import MODULES, PROJECT, Guest
 from tests.uml.ipvsadm_lines import GROUPS
 from tests.uml.ipvsadm_record import HOSTS, SERVICES
@@ -59,8 +60,16 @@ def record_ipvsadm() -> Path:
     return write("ipvsadm.json", {"kernel": results["kernel"], "ipvsadm": "1.31", "names": names, "groups": groups})
 
 
+def record_ipvs() -> Path:
+    results = run_agent({"scenarios": [scenario.to_json() for scenario in SCENARIOS]}, timeout_s=900)
+    for name, outcome in results["scenarios"].items():
+        if "failed" in outcome:
+            raise RuntimeError(f"scenario {name}:\n{outcome['failed']}")
+    return write("ipvs.json", {"kernel": results["kernel"], "scenarios": results["scenarios"]})
+
+
 def main(arguments: Sequence[str]) -> int:
-    recorders = {"ipvsadm": record_ipvsadm}
+    recorders = {"ipvsadm": record_ipvsadm, "ipvs": record_ipvs}
     for name in arguments or list(recorders):
         began = time.monotonic()
         print(f"recorded {recorders[name]()} in {time.monotonic() - began:.0f} s", flush=True)

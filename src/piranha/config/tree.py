@@ -113,7 +113,9 @@ class _Builder:
         self._leave_for(index, statement)
         if keyword == "mark" and self._findings.strict:
             mend = "the original did not know this block of piranha's"
-            self._findings.refuse(place_of(index, statement.keyword), Kind.UNKNOWN_COMMAND, "unknown block `mark`", mend)
+            self._findings.refuse(
+                place_of(index, statement.keyword), Kind.UNKNOWN_COMMAND, "unknown block `mark`", mend
+            )
         for flaw in statement.flaws:
             report(self._findings, index, flaw, in_block=self._in_block)
         name = statement.name.value if statement.name else ""

@@ -29,7 +29,9 @@ def missing_vips(services: Iterable[PlannedService], present: frozenset[IPAddres
     """One sentence with its mend for every VIP that this host does not have, each VIP once."""
     said: set[IPAddress] = set()
     for planned in services:
-        address = planned.service.key.address
+        if planned.virtual.address is None:
+            continue
+        address = planned.virtual.address.address
         if address in present or address in said:
             continue
         said.add(address)

@@ -258,6 +258,7 @@ class Director:
         switch = self._switch
         sentences = [f"the data plane cannot be read: {switch.fault}"] if switch.fault else []
         sentences += [f"{key}: {error}" for key, error in switch.errors.items()]
+        sentences += [f"{what}: {text}" for what, text in switch.shortfalls.items()]
         sentences += [str(refusal) for refusal in self._layout.refusals]
         sentences += self._missing
         sentences += self._layout.warnings

@@ -7,18 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import reduce
+from math import ceil
+from operator import or_
+from typing import TypedDict
 
 from piranha.config.places import BlockPlaces, Places
 from piranha.dataplane.port import Capabilities
+from piranha.director import shortcoming
+from piranha.model import contradiction
 from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration, RealServer, ServiceMode, VirtualServer
-from piranha.model.service import Destination, DestinationKey, ForwardingMethod, Service, ServiceKey
+from piranha.model.mark import MarkRule, rules_of
+from piranha.model.service import (
+    NO_FLAGS,
+    Destination,
+    DestinationKey,
+    ForwardingMethod,
+    Service,
+    ServiceKey,
+    TunnelChecksum,
+    TunnelType,
+)
 from piranha.monitor.target import TargetKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A real server of a service: as it is when fit, and as it is when quiesced."""
+    """A real server of a service: as it is when fit, and as it is when quiesced. `server.port` is the checks'."""
 
     key: TargetKey
     server: RealServer
@@ -58,6 +74,7 @@ class Layout:
     """A configuration as services of this plane. `warnings` say what is switched otherwise than written."""
 
     services: tuple[PlannedService, ...] = ()
+    mark_rules: tuple[MarkRule, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -69,13 +86,14 @@ def lay_out(configuration: Configuration, capabilities: Capabilities, places: Pl
     """
     if configuration.service is ServiceMode.FOS:
         return Layout(warnings=("service = fos: failover services switch no packets, the table is kept empty",))
-    layouter = _Layouter(configuration.network, capabilities)
+    layouter = _Layouter(configuration, capabilities)
     found = places.virtuals if places is not None else [None] * len(configuration.virtuals)
     for virtual, virtual_places in zip(configuration.virtuals, found, strict=True):
         if virtual.active:
             layouter.add(virtual, virtual_places)
     return Layout(
         services=tuple(layouter.services.values()),
+        mark_rules=rules_of(configuration.marks),
         refusals=tuple(layouter.refusals),
         warnings=tuple(layouter.warnings),
     )
@@ -84,11 +102,12 @@ def lay_out(configuration: Configuration, capabilities: Capabilities, places: Pl
 class _Layouter:
     """One pass over a configuration, collecting services and what is wrong with the rest."""
 
-    def __init__(self, network: ForwardingMethod, capabilities: Capabilities) -> None:
+    def __init__(self, configuration: Configuration, capabilities: Capabilities) -> None:
         self.services: dict[ServiceKey, PlannedService] = {}
         self.refusals: list[Refusal] = []
         self.warnings: list[str] = []
-        self._network = network
+        self._configuration = configuration
+        self._network = configuration.network
         self._capabilities = capabilities
         self._virtual = VirtualServer(name="")
         self._places: BlockPlaces | None = None
@@ -101,39 +120,34 @@ class _Layouter:
         members = self._members(key)
         self.services[key] = PlannedService(
             virtual=virtual,
-            service=Service(key=key, scheduler=virtual.scheduler),
+            service=_service(key, virtual),
             members=tuple(members),
             sorry=self._sorry(key),
         )
 
     def _key(self) -> ServiceKey | None:
         """The key of the virtual server, or None with the first reason why the plane cannot switch it."""
-        virtual, capabilities = self._virtual, self._capabilities
-        if virtual.fwmark and not capabilities.firewall_marks:
-            reason = f"fwmark = {virtual.fwmark} cannot be switched by this data plane"
-            self._refuse("fwmark", reason, "remove the fwmark line and name the address and port")
-            return None
-        if virtual.address is None:
+        virtual = self._virtual
+        if virtual.address is None and not virtual.fwmark:
             self._refuse("address", "it has no address", "add address = VIP DEVICE, or set active = 0")
             return None
-        if virtual.port == 0:
-            reason = "port = 0 (every port) cannot be switched by this data plane"
-            self._refuse("port", reason, "name the port")
+        if virtual.fwmark:
+            key = ServiceKey.of_mark(virtual.fwmark, _version_of_mark(virtual, self._configuration))
+        else:
+            assert virtual.address is not None
+            key = ServiceKey(protocol=virtual.protocol, address=virtual.address.address, port=virtual.port)
+        wrong: Iterable[tuple[str, str, str]] = (
+            *contradiction.of_virtual(virtual, key.address.version),
+            *shortcoming.of_virtual(virtual, self._capabilities),
+        )
+        for directive, reason, mend in wrong:
+            self._refuse(directive, reason, mend)
             return None
-        if virtual.scheduler not in capabilities.schedulers:
-            available = ", ".join(sorted(capabilities.schedulers))
-            reason = f"scheduler = {virtual.scheduler} is not in this data plane"
-            self._refuse("scheduler", reason, f"choose one that it has ({available})")
-            return None
-        if virtual.persistent_s and not capabilities.persistence:
-            reason = f"persistent = {virtual.persistent_s:g} cannot be kept by this data plane"
-            mend = "remove the persistent line to have each connection scheduled on its own"
-            self._refuse("persistent", reason, mend)
-            return None
-        key = ServiceKey(protocol=virtual.protocol, address=virtual.address.address, port=virtual.port)
         if key in self.services:
             reason = f"{key} already belongs to virtual {self.services[key].virtual.name}"
-            self._refuse("address", reason, "give it another address, port or protocol, or set active = 0")
+            where = "fwmark" if virtual.fwmark else "address"
+            mend = "give it another " + ("mark" if virtual.fwmark else "address, port or protocol")
+            self._refuse(where, reason, f"{mend}, or set active = 0")
             return None
         return key
 
@@ -157,25 +171,64 @@ class _Layouter:
             return None
         method = server.forward or self._network
         if not _reachable(method, server.address, service):
-            reason = f"{method} cannot reach {server.address} for a VIP of the other family ({service.address})"
+            vip = "" if service.mark else f" ({service.address})"
+            reason = f"{method} cannot reach {server.address} for a VIP of the other family{vip}"
             mend = "give it an address of the VIP's family, or forward = tunnel"
             self._refuse("address", reason, mend, index)
             return None
-        port = server.port or service.port
-        if method is not ForwardingMethod.MASQUERADE and port != service.port:
-            where = _where(self._virtual.name, server.name, self._line("port", index))
-            self.warnings.append(
-                f"{where}: port = {port} has no effect on {method} forwarding, "
-                f"packets keep port {service.port} (checks go to port {port})"
-            )
-            port = service.port
-        fit = Destination(key=DestinationKey(address=server.address, port=port), method=method, weight=server.weight)
+        check_port = server.port or self._virtual.port
+        if check_port == 0 and self._virtual.send_program is None:
+            mend = "write port = N in the server block, or a send_program in the virtual server"
+            self._refuse("port", "no port is named that could be checked", mend, index)
+            return None
+        wrong: Iterable[tuple[str, str, str]] = (
+            *contradiction.of_server(server, method),
+            *shortcoming.of_server(server, method, self._capabilities),
+        )
+        for directive, reason, mend in wrong:
+            self._refuse(directive, reason, mend, index)
+            return None
+        fit = Destination(
+            key=DestinationKey(address=server.address, port=self._port(service, index, server, method)),
+            method=method,
+            weight=server.weight,
+            upper_threshold=server.upper_threshold,
+            lower_threshold=server.lower_threshold,
+            **_tunnel(server, method),
+        )
         return Member(
             key=TargetKey(service=service, destination=fit.key),
-            server=server,
+            server=replace(server, port=check_port),
             fit=fit,
             quiesced=replace(fit, weight=0),
         )
+
+    def _port(self, service: ServiceKey, index: int, server: RealServer, method: ForwardingMethod) -> int:
+        """The port that packets get on their way to a real server; 0 leaves them theirs, as a mark and port 0 ask.
+
+        A mark's packets get another port only where the server's differs from that of the virtual server.
+        """
+        virtual = self._virtual
+        own = server.port or virtual.port
+        kept = 0 if service.mark else service.port
+        if own == virtual.port or own == kept:
+            return kept
+        reason = ""
+        if method is not ForwardingMethod.MASQUERADE:
+            reason = f"on {method} forwarding"
+        elif virtual.persistent_s and kept == 0:
+            # Linux ip_vs_sched_persist: only a packet to the service's own port gets the server's.
+            reason = "with persistent for " + (f"fwmark {service.mark}" if service.mark else "every port")
+        if not reason:
+            return own
+        # A server of a service for every port has to name the port of its checks.
+        if not (service.mark == 0 and kept == 0):
+            keep = f"port {kept}" if kept else "their ports"
+            where = _where(virtual.name, server.name, self._line("port", index))
+            self.warnings.append(
+                f"{where}: port = {own} has no effect {reason}, packets keep {keep} (checks go to port {own})"
+            )
+        return kept
 
     def _sorry(self, service: ServiceKey) -> Destination | None:
         address = self._virtual.sorry_server
@@ -202,6 +255,43 @@ class _Layouter:
 def _where(virtual: str, server: str, line: int) -> str:
     names = f"virtual {virtual}" + (f", server {server}" if server else "")
     return f"{names} (line {line})" if line else names
+
+
+def _version_of_mark(virtual: VirtualServer, configuration: Configuration) -> int:
+    """The IP version of a mark's packets: that of the VIP, else that of the mark's blocks; of both it is 4."""
+    if virtual.address is not None:
+        return virtual.address.address.version
+    blocks = [block for block in configuration.marks if block.mark == virtual.fwmark]
+    return 6 if {network.version for block in blocks for network in block.addresses} == {6} else 4
+
+
+def _service(key: ServiceKey, virtual: VirtualServer) -> Service:
+    """The service of a virtual server without contradictions."""
+    persistent_s = ceil(virtual.persistent_s)
+    prefix = contradiction.persistence_prefix(virtual.pmask, key.address.version) if persistent_s else None
+    return Service(
+        key=key,
+        scheduler=virtual.scheduler,
+        flags=reduce(or_, (word.flag for word in virtual.scheduler_flags), NO_FLAGS),
+        persistent_s=persistent_s,
+        persistence_prefix=prefix,
+        engine=virtual.persistence_engine or "",
+        one_packet=virtual.one_packet,
+    )
+
+
+class _Tunnel(TypedDict, total=False):
+    tunnel: TunnelType
+    tunnel_port: int
+    tunnel_checksum: TunnelChecksum
+
+
+def _tunnel(server: RealServer, method: ForwardingMethod) -> _Tunnel:
+    """The tunnel's fields as far as the method and the type have them: what has no effect is no difference either."""
+    if method is not ForwardingMethod.TUNNEL or server.tunnel is TunnelType.IPIP:
+        return {}
+    port = server.tunnel_port if server.tunnel is TunnelType.GUE else 0
+    return {"tunnel": server.tunnel, "tunnel_port": port, "tunnel_checksum": server.tunnel_checksum}
 
 
 def _reachable(method: ForwardingMethod, address: IPAddress, service: ServiceKey) -> bool:

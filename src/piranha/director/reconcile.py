@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from piranha.dataplane.plan import foreign_conflicts, plan
-from piranha.dataplane.port import Operation, SetTimeouts
+from piranha.dataplane.port import DeleteService, Operation, SetMarkRules, SetSettings, SetTimeouts
 from piranha.director.desired import desired_entries
 from piranha.director.difference import describe
 from piranha.director.layout import Layout
 from piranha.model.configuration import Configuration
 from piranha.model.health import Health
+from piranha.model.mark import MarkRule
+from piranha.model.rules import PlaneRules
 from piranha.model.service import ServiceEntry, ServiceKey, ServiceStatus, Timeouts
 from piranha.monitor.target import TargetKey
 
@@ -41,6 +43,15 @@ class Repair:
     conflicts: tuple[ServiceKey, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a plane has in force beside its table. None: it cannot say, and is asked for nothing."""
+
+    timeouts: Timeouts
+    mark_rules: tuple[MarkRule, ...] | None = None
+    rules: PlaneRules | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class _Hold:
     weighted: bool
@@ -53,6 +64,7 @@ class Reconciler:
     def __init__(self) -> None:
         self.layout = Layout()
         self.timeouts = Timeouts()
+        self.rules = PlaneRules()
         self._holds: dict[TargetKey, _Hold] = {}
         self._basis: tuple[Mapping[TargetKey, Health], frozenset[TargetKey]] | None = None
         self._entries: tuple[ServiceEntry, ...] = ()
@@ -85,6 +97,7 @@ class Reconciler:
                     holds[member.key] = self._holds.get(member.key, fresh)
         self.layout = layout
         self.timeouts = _wanted_timeouts(configuration, self.timeouts)
+        self.rules = configuration.rules
         self._holds = holds
         self._basis = None
 
@@ -107,19 +120,25 @@ class Reconciler:
     def reconcile(
         self,
         actual: Sequence[ServiceStatus],
-        timeouts: Timeouts,
+        standing: Standing,
         health: Mapping[TargetKey, Health],
         now: float,
     ) -> Repair:
-        """What makes the plane, which has the table `actual` and the timeouts `timeouts`, as it should be."""
+        """What makes the plane, which has the table `actual` and `standing` in force, as it should be."""
         desired = self.desired(health, now)
         operations = plan(actual, desired)
-        if not _covers(timeouts, self.timeouts):
+        if standing.mark_rules not in (None, self.layout.mark_rules):
+            # A mark is given when its service can take the packets, and no longer when the service goes.
+            at = next((n for n, operation in enumerate(operations) if isinstance(operation, DeleteService)), None)
+            operations.insert(len(operations) if at is None else at, SetMarkRules(rules=self.layout.mark_rules))
+        if standing.rules not in (None, self.rules):
+            operations.insert(0, SetSettings(settings=self.rules))
+        if not _covers(standing.timeouts, self.timeouts):
             operations.insert(0, SetTimeouts(timeouts=self.timeouts))
         return Repair(
             desired=desired,
             operations=tuple(operations),
-            difference=describe(operations, actual) if operations else (),
+            difference=describe(operations, actual, rules=standing.rules) if operations else (),
             conflicts=foreign_conflicts(actual, desired),
         )
 

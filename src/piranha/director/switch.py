@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from piranha.base.errors import PiranhaError
 from piranha.dataplane.port import (
@@ -15,11 +16,20 @@ from piranha.dataplane.port import (
     EditDestination,
     EditService,
     Operation,
+    RefusalKind,
+    RefusedError,
+    SetMarkRules,
+    SetSettings,
+    SetTimeouts,
 )
-from piranha.director.reconcile import Reconciler, Repair
+from piranha.director.reconcile import Reconciler, Repair, Standing
 from piranha.model.health import Health
+from piranha.model.rules import PlaneRules
 from piranha.model.service import ServiceEntry, ServiceKey, ServiceStatus
 from piranha.monitor.target import TargetKey
+
+T = TypeVar("T")
+TIMEOUTS, MARK_RULES, SETTINGS = "timeouts", "mark rules", "settings"
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +37,15 @@ logger = logging.getLogger(__name__)
 class Switch:
     """A data plane with the reconciler that says what it should hold.
 
-    `errors` says for each service why it is not as it should be; `fault` is set while the plane cannot be read at all.
+    `errors` says for each service why it is not as it should be, `shortfalls` the same for what is beside the services
+    (timeouts, mark rules, settings); `fault` is set while the plane cannot be read at all.
     """
 
     def __init__(self, plane: DataPlane, reconciler: Reconciler) -> None:
         self.plane = plane
         self.reconciler = reconciler
         self.errors: Mapping[ServiceKey, str] = {}
+        self.shortfalls: Mapping[str, str] = {}
         self.fault = ""
         self._settled: tuple[ServiceEntry, ...] | None = None
 
@@ -44,13 +56,14 @@ class Switch:
         """
         try:
             actual = self.plane.snapshot()
-            repair = self.reconciler.reconcile(actual, self.plane.timeouts(), health, now)
+            standing = self._standing()
+            repair = self.reconciler.reconcile(actual, standing, health, now)
         except PiranhaError as error:
             self._note_fault(str(error))
             return Repair(desired=(), operations=(), difference=(), conflicts=()), ()
         self._note_fault("")
         is_drift = self._settled is repair.desired
-        refused: dict[ServiceKey, str] = {}
+        refused: dict[ServiceKey | str, str] = {}
         if repair.operations:
             for line in repair.difference:
                 if is_drift:
@@ -61,29 +74,48 @@ class Switch:
         # What was refused is still a difference next time, but no drift: nobody else made it.
         self._settled = None if refused else repair.desired
         taken = dict.fromkeys(repair.conflicts, "the key belongs to a service that Piranha did not make")
-        self._note_errors(taken | refused)
+        self._note_errors(taken | {key: text for key, text in refused.items() if isinstance(key, ServiceKey)})
+        self._note_shortfalls(
+            self._unsupported(standing) | {what: text for what, text in refused.items() if isinstance(what, str)}
+        )
         return repair, actual
 
-    def _apply(self, repair: Repair, health: Mapping[TargetKey, Health], now: float) -> dict[ServiceKey, str]:
+    def _standing(self) -> Standing:
+        """What the plane has in force beside its table, as far as it can say."""
+        return Standing(
+            timeouts=self.plane.timeouts(),
+            mark_rules=_if_supported(self.plane.mark_rules),
+            rules=_if_supported(self.plane.rules),
+        )
+
+    def _unsupported(self, standing: Standing) -> dict[str, str]:
+        """What the file asks for of a plane that has no such thing."""
+        found = {}
+        if standing.mark_rules is None and self.reconciler.layout.mark_rules:
+            found[MARK_RULES] = "this data plane gives no marks: somebody else's rules have to (nftables)"
+        if standing.rules is None:
+            changed = [name for name, _, _ in PlaneRules().changes_to(self.reconciler.rules)]
+            if changed:
+                found[SETTINGS] = f"this data plane does not take {', '.join(changed)}"
+        return found
+
+    def _apply(self, repair: Repair, health: Mapping[TargetKey, Health], now: float) -> dict[ServiceKey | str, str]:
         """All at once; when that fails, what is left service by service, so that one refusal costs one service."""
         try:
             self.plane.apply(repair.operations)
             return {}
         except PiranhaError as error:
             logger.debug('the plane refused a batch, applying service by service error="%s"', error)
-        errors: dict[ServiceKey, str] = {}
-        rest = self.reconciler.reconcile(self.plane.snapshot(), self.plane.timeouts(), health, now)
-        groups: dict[ServiceKey | None, list[Operation]] = {}
+        errors: dict[ServiceKey | str, str] = {}
+        rest = self.reconciler.reconcile(self.plane.snapshot(), self._standing(), health, now)
+        groups: dict[ServiceKey | str, list[Operation]] = {}
         for operation in rest.operations:
-            groups.setdefault(_service_of(operation), []).append(operation)
+            groups.setdefault(_subject_of(operation), []).append(operation)
         for key, operations in groups.items():
             try:
                 self.plane.apply(operations)
             except PiranhaError as error:
-                if key is None:
-                    logger.warning('the plane refused the timeouts error="%s"', error)
-                else:
-                    errors[key] = str(error)
+                errors[key] = str(error)
         return errors
 
     def _note_errors(self, errors: Mapping[ServiceKey, str]) -> None:
@@ -95,6 +127,15 @@ class Switch:
                 logger.info('service is as it should be again service="%s"', key)
         self.errors = errors
 
+    def _note_shortfalls(self, shortfalls: Mapping[str, str]) -> None:
+        for what, text in shortfalls.items():
+            if self.shortfalls.get(what) != text:
+                logger.warning('%s not as they should be error="%s"', what, text)
+        for what in self.shortfalls:
+            if what not in shortfalls:
+                logger.info("%s as they should be again", what)
+        self.shortfalls = shortfalls
+
     def _note_fault(self, text: str) -> None:
         if text and text != self.fault:
             logger.error('the data plane cannot be read error="%s"', text)
@@ -103,7 +144,18 @@ class Switch:
         self.fault = text
 
 
-def _service_of(operation: Operation) -> ServiceKey | None:
+def _if_supported(read: Callable[[], T]) -> T | None:
+    """What the plane says; None where it has no such thing."""
+    try:
+        return read()
+    except RefusedError as refused:
+        if refused.kind is RefusalKind.UNSUPPORTED:
+            return None
+        raise
+
+
+def _subject_of(operation: Operation) -> ServiceKey | str:
+    """The service that an operation is about, or the word for what is beside the services."""
     match operation:
         case AddService(service=service) | EditService(service=service):
             return service.key
@@ -111,4 +163,10 @@ def _service_of(operation: Operation) -> ServiceKey | None:
             return key
         case AddDestination(service=key) | EditDestination(service=key) | DeleteDestination(service=key):
             return key
-    return None
+        case SetTimeouts():
+            return TIMEOUTS
+        case SetMarkRules():
+            return MARK_RULES
+        case SetSettings():
+            return SETTINGS
+    raise AssertionError(f"the reconciler plans no {type(operation).__name__}")

@@ -246,13 +246,13 @@ class Records:
 
     def _start_counting(self, index: int, key: ServiceKey) -> None:
         """A service begins at 0, though destinations of a former one may return with what they have counted."""
-        base = self._tables.service_stats[index]
+        self._tables.service_stats[index] = (0, 0, 0, 0, 0)
+        trash = [removed.index for removed in self._trash.get(key, {}).values()]
+        if not trash:
+            return
+        stats = self._tables.dest_stats(self._dest_indices.top)[trash]
         for name in _COUNTERS:
-            base[name] = 0
-        for removed in self._trash.get(key, {}).values():
-            stats = self._tables.dest_stats(removed.index + 1)[removed.index]
-            for name in _COUNTERS:
-                base[name] -= np.uint64(stats[name])
+            self._tables.service_stats[name].view(np.int64)[index] = -int(stats[name].sum())
 
     def _edit_service(self, service: Service) -> None:
         record = self._record(service.key)
@@ -446,9 +446,8 @@ class Records:
         service = self._services.get(service_key)
         if service is not None:
             stats = self._tables.dest_stats(index + 1)[index]
-            base = self._tables.service_stats[service.index]
             for name in _COUNTERS:
-                base[name] += np.uint64(stats[name])
+                self._tables.service_stats[name].view(np.int64)[service.index] += int(stats[name])
         address = removed.destination.key.address
         self.addresses[address].discard(index)
         if not self.addresses[address]:

@@ -8,7 +8,7 @@ import logging
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
 from functools import cached_property
 
 import numpy as np
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from piranha.base.errors import PiranhaError
 from piranha.base.paths import Paths
 from piranha.dataplane.ipvs import messages
+from piranha.dataplane.ipvs.capabilities import ask_kernel
 from piranha.dataplane.ipvs.conntable import ConnectionTable
 from piranha.dataplane.ipvs.marks import MarkTable
 from piranha.dataplane.ipvs.messages import ServiceReading
 from piranha.dataplane.ipvs.netlink import GenericNetlink, NetlinkError
 from piranha.dataplane.ipvs.ownership import Ownership, table_identity
 from piranha.dataplane.ipvs.refusal import describe, refusal
-from piranha.dataplane.ipvs.schedulers import available_schedulers
+from piranha.dataplane.ipvs.sysctls import Sysctls
 from piranha.dataplane.port import (
     AddDestination,
     AddService,
@@ -39,14 +40,16 @@ from piranha.dataplane.port import (
     PlaneStatus,
     RefusalKind,
     RefusedError,
+    SetMarkRules,
+    SetSettings,
     SetTimeouts,
     StartDaemon,
     StopDaemon,
     SyncDaemon,
     ZeroCounters,
 )
-from piranha.model.configuration import Configuration
 from piranha.model.mark import MarkRule
+from piranha.model.rules import PlaneRules
 from piranha.model.service import (
     Destination,
     DestinationStatus,
@@ -69,73 +72,60 @@ _NO_MODULE_MEND = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IpvsSettings:
-    """`touch_foreign` is for ipvsadm: it changes every service, and what it makes counts as made by hand."""
-
-    touch_foreign: bool = False
-    marks: tuple[MarkRule, ...] = ()
-
-    @staticmethod
-    def of(configuration: Configuration) -> IpvsSettings:
-        return IpvsSettings()
-
-
 class IpvsPlane:
     """The IPVS of the network namespace of the thread that opened it.
 
     What it puts into the kernel stays and forwards on when the process is gone. Services of others are shown and, unless
-    `touch_foreign`, never changed.
+    `touch_foreign`, never changed. `touch_foreign` is for ipvsadm: it changes every service, and what it makes counts
+    as made by hand.
     """
 
     def __init__(
         self,
         socket: GenericNetlink,
         connections: ConnectionTable,
+        sysctls: Sysctls,
         ownership: Ownership,
-        settings: IpvsSettings,
+        *,
+        touch_foreign: bool = False,
     ) -> None:
         self._socket = socket
         self._connections = connections
         self._ownership = ownership
-        self._settings = settings
+        self._sysctls = sysctls
+        self._touch_foreign = touch_foreign
         self._marks = MarkTable()
         self._seen: dict[tuple[ServiceKey, bytes], DestinationStatus] = {}
 
     @staticmethod
-    def open(paths: Paths, settings: IpvsSettings | None = None) -> IpvsPlane:
+    def open(paths: Paths, *, touch_foreign: bool = False) -> IpvsPlane:
         """Load the module where it is missing and take up our services. Raises PiranhaError with the mend."""
-        chosen = settings or IpvsSettings()
-        socket = _open_family()
-        try:
+        with ExitStack() as opened:
+            socket = _open_family()
+            opened.callback(socket.close)
             socket.get(messages.GET_INFO)
-            ownership = Ownership(paths.state / STATE_FILE, table_identity())
             connections = ConnectionTable()
-        except BaseException:
-            socket.close()
-            raise
-        plane = IpvsPlane(socket, connections, ownership, chosen)
-        try:
+            opened.callback(connections.close)
+            sysctls = Sysctls()
+            opened.callback(sysctls.close)
+            ownership = Ownership(paths.state / STATE_FILE, table_identity())
+            plane = IpvsPlane(socket, connections, sysctls, ownership, touch_foreign=touch_foreign)
             plane._adopt()
-            if not chosen.touch_foreign:
-                plane.set_marks(chosen.marks)
-        except BaseException:
-            plane.close()
-            raise
-        return plane
+            opened.pop_all()
+            return plane
 
     # ---- the port ----
 
     @cached_property
     def capabilities(self) -> Capabilities:
         """Asked of the kernel the first time that somebody wants to know: it costs a network namespace."""
-        return Capabilities(schedulers=available_schedulers(), persistence=True, firewall_marks=True)
+        return ask_kernel()
 
     def snapshot(self) -> tuple[ServiceStatus, ...]:
         """Ours in the order they were made, then those of others in ipvsadm's order."""
         readings = self._services()
         self._ownership.keep_only(readings.keys())
-        if not self._settings.touch_foreign:
+        if not self._touch_foreign:
             self._ownership.save()
         ours = [readings[key] for key in self._ownership.keys]
         others = sorted((key for key in readings if key not in self._ownership), key=_listing_order)
@@ -146,17 +136,23 @@ class IpvsPlane:
 
     def apply(self, operations: Sequence[Operation]) -> None:
         adding = [operation.service.key for operation in operations if isinstance(operation, AddService)]
-        if adding and not self._settings.touch_foreign:
+        if adding and not self._touch_foreign:
             self._ownership.intend(adding)
         try:
             for operation in operations:
                 self._carry_out(operation)
         finally:
-            if not self._settings.touch_foreign:
+            if not self._touch_foreign:
                 self._ownership.save()
 
     def timeouts(self) -> Timeouts:
         return messages.read_timeouts(self._socket.get(messages.GET_CONFIG))
+
+    def mark_rules(self) -> tuple[MarkRule, ...]:
+        return self._marks.rules()
+
+    def rules(self) -> PlaneRules:
+        return self._sysctls.read()
 
     def daemons(self) -> tuple[SyncDaemon, ...]:
         return tuple(messages.read_daemon(message) for message in self._socket.dump(messages.GET_DAEMON))
@@ -187,23 +183,13 @@ class IpvsPlane:
     def close(self) -> None:
         self._socket.close()
         self._connections.close()
+        self._sysctls.close()
 
     # ---- beyond the port ----
 
     def information(self) -> messages.Information:
         """Version and size of the module, as ipvsadm prints them."""
         return messages.read_information(self._socket.get(messages.GET_INFO))
-
-    def set_marks(self, rules: tuple[MarkRule, ...]) -> None:
-        """Let exactly these rules mark packets. Raises PiranhaError, and leaves the old ones, where nft refuses."""
-        self._marks.install(rules)
-        self._settings = replace(self._settings, marks=rules)
-
-    def reconfigure(self, configuration: Configuration) -> None:
-        """Take over the marks of a reloaded file."""
-        marks = IpvsSettings.of(configuration).marks
-        if marks != self._settings.marks:
-            self.set_marks(marks)
 
     async def run(self) -> None:
         """Keep the marks in place until cancelled: other programs flush all of nftables."""
@@ -219,7 +205,7 @@ class IpvsPlane:
     def _adopt(self) -> None:
         """Forget what went while no one watched; a first write proves that the file can be written."""
         self._ownership.keep_only(self._services().keys())
-        if not self._settings.touch_foreign:
+        if not self._touch_foreign:
             self._ownership.intend(())
 
     def _services(self) -> dict[ServiceKey, ServiceReading]:
@@ -250,7 +236,7 @@ class IpvsPlane:
             match operation:
                 case AddService(service=service):
                     self._socket.call(messages.NEW_SERVICE, messages.pack_service(service))
-                    if not self._settings.touch_foreign:
+                    if not self._touch_foreign:
                         self._ownership.add(service.key)
                 case EditService(service=service):
                     self._require_ours(service.key, operation)
@@ -268,7 +254,12 @@ class IpvsPlane:
                     payload = messages.pack_key(key) + messages.pack_destination_key(gone)
                     self._socket.call(messages.DEL_DEST, payload)
                 case SetTimeouts(timeouts=timeouts):
+                    _require_whole(timeouts, operation)
                     self._socket.call(messages.SET_CONFIG, messages.pack_timeouts(timeouts))
+                case SetMarkRules(rules=rules):
+                    self._marks.install(rules)
+                case SetSettings(settings=settings):
+                    self._sysctls.write(settings)
                 case ZeroCounters(key=None):
                     self._for_all(messages.ZERO)
                 case ZeroCounters(key=ServiceKey() as key):
@@ -298,7 +289,7 @@ class IpvsPlane:
 
     def _for_all(self, command: int) -> None:
         """The command for every service that is ours to touch."""
-        if self._settings.touch_foreign:
+        if self._touch_foreign:
             self._socket.call(messages.FLUSH if command == messages.DEL_SERVICE else command)
             if command == messages.DEL_SERVICE:
                 self._ownership.keep_only(())
@@ -312,7 +303,7 @@ class IpvsPlane:
 
     def _require_ours(self, key: ServiceKey, operation: Operation) -> None:
         """Refuse to touch a service of others. One that does not exist is the kernel's to refuse."""
-        if self._settings.touch_foreign or key in self._ownership:
+        if self._touch_foreign or key in self._ownership:
             return
         self._socket.get(messages.GET_SERVICE, messages.pack_key(key))
         raise RefusedError(
@@ -320,6 +311,14 @@ class IpvsPlane:
             f"{describe(operation)}: another program made this service",
             mend="remove it with `ipvsadm -D`, or give yours another address or port",
         )
+
+
+def _require_whole(timeouts: Timeouts, operation: Operation) -> None:
+    for seconds in (timeouts.tcp_s, timeouts.tcp_fin_s, timeouts.udp_s):
+        if seconds != int(seconds):
+            mend = f"write {max(1, round(seconds))}"
+            text = f"{describe(operation)}: IPVS keeps whole seconds, not {seconds:g}"
+            raise RefusedError(RefusalKind.RANGE, text, mend=mend)
 
 
 def _listing_order(key: ServiceKey) -> tuple[int, int, int, bytes, int]:

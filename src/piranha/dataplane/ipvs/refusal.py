@@ -17,6 +17,8 @@ from piranha.dataplane.port import (
     Operation,
     RefusalKind,
     RefusedError,
+    SetMarkRules,
+    SetSettings,
     SetTimeouts,
     StartDaemon,
     StopDaemon,
@@ -76,6 +78,10 @@ def describe(operation: Operation) -> str:
             return f"delete destination {gone} of {key}"
         case SetTimeouts():
             return "set the timeouts"
+        case SetMarkRules():
+            return "set the firewall marks"
+        case SetSettings():
+            return "set the rules of connections"
         case ZeroCounters(key=None):
             return "zero all counters"
         case ZeroCounters(key=key):
