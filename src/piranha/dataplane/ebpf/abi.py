@@ -210,6 +210,10 @@ MARK_RULE = np.dtype(
 FILTER_LINE = np.dtype([("word", "<u8", (8,))])
 SWEEP_ARGS = np.dtype([("first_line", "<u4"), ("lines", "<u4"), ("live", "<u4"), ("expired", "<u4"), ("now", "<u4")])
 TICKER_ARGS = np.dtype([("period_ms", "<u4"), ("lines", "<u4"), ("result", "<i4"), ("pad", "<u4")])
+# Of bpf/sched_locality.h.
+LOCALITY = np.dtype(
+    [("lblc_expiration", "<u4"), ("lblcr_expiration", "<u4"), ("full_cache", "<u8"), ("full_set", "<u8")]
+)
 
 LAYOUTS: dict[str, np.dtype[np.void]] = {
     "conn_line": CONN_LINE,
@@ -224,6 +228,7 @@ LAYOUTS: dict[str, np.dtype[np.void]] = {
     "dest_stats": DEST_STATS,
     "settings": SETTINGS,
     "filter_line": FILTER_LINE,
+    "locality": LOCALITY,
     "mark_rule": MARK_RULE,
     "sweep_args": SWEEP_ARGS,
     "ticker_args": TICKER_ARGS,
