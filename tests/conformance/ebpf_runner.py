@@ -56,6 +56,7 @@ from tests.uml.wire import CLIENT_SIDE, SERVER_SIDE, Wire, enter_new_network, ev
 T = TypeVar("T")
 PLAY_LIMIT_S = 60
 AWAIT_STEP_S = 1.0
+SWEEP_GRACE_S = 1.1  # the sweep frees an entry, and its place in the counts, this long after nobody sees it any more
 ICMP_PER_SECOND = 1_000_000
 PERSISTENT, ONE_PACKET = 1, 4
 METHODS = {
@@ -236,6 +237,8 @@ class EbpfPlayer(Player):
                 return "still there"
             self._table.age(AWAIT_STEP_S)
             waited_s += AWAIT_STEP_S
+        if waited_s:
+            self._table.age(SWEEP_GRACE_S)
         return "gone"
 
 
@@ -304,6 +307,8 @@ def destination_key(text: str) -> DestinationKey:
 
 
 def read_destination(destination: sc.Destination) -> Destination:
+    if destination.weight < 0:
+        raise RefusedError(RefusalKind.RANGE, "a weight below 0 cannot even be said to this plane")
     return Destination(
         key=destination_key(destination.endpoint),
         method=METHODS[destination.method],

@@ -91,6 +91,23 @@ TCP_STATES: tuple[tuple[str, int], ...] = (
     ("LISTEN", 120),
     ("SYNACK", 120),
 )
+# The same of SCTP (ip_vs_proto_sctp.c); the words are those that IPVS shows.
+SCTP_STATES: tuple[tuple[str, int], ...] = (
+    ("NONE", 2),
+    ("INIT1", 4),
+    ("INIT", 61),
+    ("C-SENT", 61),
+    ("C-REPLIED", 61),
+    ("C-WAIT", 61),
+    ("COOKIE", 61),
+    ("C-ECHOED", 61),
+    ("ESTABLISHED", 900),
+    ("S-SENT", 61),
+    ("S-RECEIVED", 61),
+    ("S-ACK-SENT", 61),
+    ("REJECTED", 4),
+    ("CLOSED", 61),
+)
 TCP_ESTABLISHED = 1
 TCP_FIN_WAIT = 4
 UDP_TIMEOUT_S = 300
@@ -184,6 +201,7 @@ SETTINGS = np.dtype(
         ("hz", "<u4"),
         ("flags", "<u4"),
         ("tcp_timeout", "<u4", (STATES,)),
+        ("sctp_timeout", "<u4", (STATES,)),
         ("udp_timeout", "<u4"),
         ("route_shift", "<u4"),
         ("mac", "<u8", (OWN_MACS,)),
