@@ -88,7 +88,7 @@ static __always_inline int too_big(void *ctx, const int hook, const struct packe
 static __always_inline int refuse_too_big(void *ctx, struct packet *p, __u32 mtu)
 {
 	reason_count(REASON_TOO_BIG);
-	return p->df ? icmp_send(ctx, p, ICMP_ERR_TOO_BIG, mtu) : TC_ACT_SHOT;
+	return p->flags & PACKET_DF ? icmp_send(ctx, p, ICMP_ERR_TOO_BIG, mtu) : TC_ACT_SHOT;
 }
 
 static __always_inline int refuse_expired(void *ctx, struct packet *p)

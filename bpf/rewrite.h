@@ -127,7 +127,7 @@ static __always_inline void tunnel_header_v4(struct iphdr *o, const struct packe
 	*(__u8 *)o = 0x45;
 	o->tos = p->tos;
 	o->tot_len = bpf_htons(p->length + sizeof(*o));
-	o->frag_off = p->df ? bpf_htons(IP_DF) : 0;
+	o->frag_off = p->flags & PACKET_DF ? bpf_htons(IP_DF) : 0;
 	o->ttl = p->ttl - 1;
 	o->protocol = p->v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
 	o->saddr = src->w[3];
