@@ -6,6 +6,7 @@ client ══ [first: IP UDP data…] [later: IP …data…] [last: IP …data] 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -77,8 +78,13 @@ def served(bench: Bench, version: int, l4: type[Packet], method: ForwardingMetho
     return service
 
 
-def big(bench: Bench, version: int, l4: type[Packet] = UDP, sport: int = 5000, **fields: object) -> Packet:
-    return bench.to_vip(version, l4, sport, load=DATA, **({"flags": "S"} if l4 is TCP else {}), **fields)
+def opening(l4: type[Packet]) -> dict[str, Any]:
+    """What makes the packet one that begins a connection."""
+    return {"flags": "S"} if l4 is TCP else {}
+
+
+def big(bench: Bench, version: int, l4: type[Packet] = UDP, sport: int = 5000, **fields: Any) -> Packet:
+    return bench.to_vip(version, l4, sport, load=DATA, **opening(l4), **fields)
 
 
 @BOTH
@@ -111,7 +117,7 @@ def test_all_go_where_the_first_went(tc: Bench, version: int, l4: type[Packet], 
 @L4S
 def test_replies_of_a_masqueraded_server(tc: Bench, version: int, l4: type[Packet]) -> None:
     service = served(tc, version, l4, ForwardingMethod.MASQUERADE)
-    tc.run(tc.to_vip(version, l4, 5000, **({"flags": "S"} if l4 is TCP else {})))
+    tc.run(tc.to_vip(version, l4, 5000, **opening(l4)))
     reply = tc.from_server(8080, 5000, version, l4, **({"flags": "SA"} if l4 is TCP else {}))
     reply[Raw].load = DATA
     results = [tc.run(piece, "rs") for piece in pieces(reply, 9)]
