@@ -34,12 +34,17 @@ class Unverified(Exception):  # noqa: N818 -- it is not an error of the program
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What a world is made for. Equal shapes may share a world."""
+    """What a world is made for. Equal shapes may share a world.
+
+    `peer_entries` is a little above `connections`: near the brim an LRU map evicts early, since each CPU keeps free
+    entries of its own. The kernel makes as many hash buckets as the next power of two.
+    """
 
     method: ForwardingMethod = ForwardingMethod.DIRECT
     version: int = 4
     services: int = 1
     connections: int = MILLION
+    peer_entries: int = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +115,12 @@ class World:
             if name in _OURS_ONLY:
                 peer.set_autocreate(name, False)
             elif name in _PEER_TABLES:
-                peer.set_max_entries(name, self.peer_entries)
+                peer.set_max_entries(name, self.shape.peer_entries)
             elif "." not in name and name not in _PEER_OWN:
                 peer.reuse(name, self.tables.maps[name].fd)
         peer.set_autoload("lb_tc_egress", False)
         peer.load()
         return peer
-
-    @property
-    def peer_entries(self) -> int:
-        """A quarter more than are used: near the brim an LRU map evicts early, since each CPU keeps free entries."""
-        return self.shape.connections * 5 // 4
 
     def contenders(self, hook: Hook) -> Mapping[str, int]:
         """The programs to compare, by name."""

@@ -63,21 +63,6 @@ static __always_inline int may_begin(const struct settings *s, const struct pack
 	return p->sport != bpf_htons(20); /* active FTP data of a client is never scheduled */
 }
 
-static __always_inline __u32 schedule(const struct service *service, const struct packet *p)
-{
-	__u64 table = service->table;
-	struct sched_input in = {
-		.packet = p,
-		.service = service->index,
-		.flags = service->flags,
-		.first = (__u32)table + 1,
-		.length = table >> 32,
-		.cursor = (__u32)table,
-	};
-
-	return sched_choose(service->scheduler, &in);
-}
-
 /* The destination of a persistent service: that of the client's template, which is made when there is none. */
 static __always_inline int template_choose(const struct settings *s, struct workbench *w, const struct service *service,
 					   const struct packet *p)
@@ -94,7 +79,7 @@ static __always_inline int template_choose(const struct settings *s, struct work
 		t = NULL;
 	}
 	if (!t) {
-		__u32 chosen = schedule(service, p);
+		__u32 chosen = sched_choose(service, p);
 		struct dest *d = bpf_map_lookup_elem(&dests, &chosen);
 
 		if (chosen == NO_DEST || !d)
@@ -136,7 +121,7 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 		if (p->dport != service->key.port)
 			extra = CONN_KEEP_PORT;
 	} else {
-		chosen = schedule(service, p);
+		chosen = sched_choose(service, p);
 		if (chosen == (int)NO_DEST)
 			chosen = -REASON_NO_DESTINATION;
 	}

@@ -4,7 +4,9 @@
  *
  * A scheduler is one file in sched/ (docs/extend/scheduler.md): a number that never changes and one function
  *     SCHEDULER(name, number) { ... return index into `dests`, or NO_DEST; }
- * Its region of `slots` is written by its other half in src/piranha/dataplane/ebpf/schedulers/.
+ * with `in` and `packet` at hand. Its region of `slots` is written by its other half in
+ * src/piranha/dataplane/ebpf/schedulers/. Every scheduler becomes a global function (tools/build_bpf.py writes it),
+ * which the kernel verifies apart from the rest of the program.
  */
 #ifndef PIRANHA_SCHED_H
 #define PIRANHA_SCHED_H
@@ -12,16 +14,15 @@
 #include "maps.h"
 #include "packet.h"
 
-#define NO_DEST 0xffffffffu
+#define NO_DEST	  0xffffffffu
 #define SCHED_MAX 65536 /* most entries of one region */
 
 struct sched_input {
-	const struct packet *packet;
 	__u32 service; /* index into `services` */
-	__u32 flags; /* SCHED_FLAG_* of the service */
-	__u32 first; /* first word of the region behind the cursor */
-	__u32 length; /* entries in it */
-	__u32 cursor; /* word that holds the cursor */
+	__u32 flags;   /* SCHED_FLAG_* of the service */
+	__u32 first;   /* first word of the region behind the cursor */
+	__u32 length;  /* entries in it */
+	__u32 cursor;  /* word that holds the cursor */
 };
 
 /* IPVS's scheduler flags; for sh and mh the first is "fallback", the second "port". */
@@ -29,9 +30,49 @@ struct sched_input {
 #define SCHED_FLAG_2 0x10
 #define SCHED_FLAG_3 0x20
 
-#define SCHEDULER(name, number)           \
-	enum { SCHED_##name = (number) }; \
-	static __always_inline __u32 sched_##name(struct sched_input *in)
+#define SCHEDULER(name, number)                                                                                        \
+	enum { SCHED_##name = (number) };                                                                              \
+	static __always_inline __u32 sched_##name(const struct sched_input *in, const struct packet *packet)
+
+/*
+ * What a scheduler needs for one choice and the stack has no room for, one of each CPU: `name_work()` is a pointer to
+ * it. Its content is left over from the choice before. (Sums over the visits of a bpf_loop belong here too: the
+ * verifier follows sums on the stack from visit to visit and comes to no end.)
+ */
+#define SCHED_WORK(name)                                                                                               \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                                               \
+		__uint(max_entries, 1);                                                                                \
+		__type(key, __u32);                                                                                    \
+		__type(value, struct name##_work);                                                                     \
+	} name##_works SEC(".maps");                                                                                   \
+	static __always_inline struct name##_work *name##_work(void)                                                   \
+	{                                                                                                              \
+		__u32 zero = 0;                                                                                        \
+		return bpf_map_lookup_elem(&name##_works, &zero);                                                      \
+	}
+
+struct sched_work {
+	struct sched_input in;
+};
+
+SCHED_WORK(sched)
+
+/* What a scheduler is told of a service; NULL never happens, but the verifier does not know. */
+static __always_inline struct sched_input *sched_input_of(const struct service *service)
+{
+	struct sched_work *w = sched_work();
+	__u64 table = service->table;
+
+	if (!w)
+		return NULL;
+	w->in.service = service->index;
+	w->in.flags = service->flags;
+	w->in.first = (__u32)table + 1;
+	w->in.length = table >> 32;
+	w->in.cursor = (__u32)table;
+	return &w->in;
+}
 
 static __always_inline __u32 *slot_word(__u32 at)
 {
@@ -51,6 +92,12 @@ static __always_inline struct dest *slot_dest(__u32 at, __u32 *index)
 	return bpf_map_lookup_elem(&dests, index);
 }
 
+/* Entries of the region, in a form that the kernel takes for the bound of a loop. */
+static __always_inline __u32 sched_length(const struct sched_input *in)
+{
+	return in->length < SCHED_MAX ? in->length : SCHED_MAX;
+}
+
 /* May take a new connection: in the table, not quiesced, not over its upper threshold. */
 static __always_inline int dest_usable(const struct dest *d)
 {
@@ -63,8 +110,8 @@ static __always_inline __u64 dest_overhead(const struct dest *d)
 	return (__u64)d->active * 257 + d->inactive;
 }
 
-/* The next usable entry in turn. All are looked at if need be: a heavy destination that is full or just removed may hold
- * thousands of entries in a row. */
+/* The next usable entry in turn. All are looked at if need be: a heavy destination that is full or just removed may
+ * hold thousands of entries in a row. */
 struct rotation {
 	__u32 first;
 	__u32 length;
@@ -88,32 +135,44 @@ static long sched_rotate_visit(__u32 i, struct rotation *r)
 	return 1;
 }
 
-static __always_inline __u32 sched_rotate(struct sched_input *in)
+static __always_inline __u32 sched_rotate(const struct sched_input *in)
 {
-	struct rotation r = { .first = in->first, .length = in->length, .cursor = in->cursor, .chosen = NO_DEST };
+	struct rotation r = {.first = in->first, .length = in->length, .cursor = in->cursor, .chosen = NO_DEST};
 
-	bpf_loop(in->length < SCHED_MAX ? in->length : SCHED_MAX, sched_rotate_visit, &r, 0);
+	bpf_loop(sched_length(in), sched_rotate_visit, &r, 0);
 	return r.chosen;
 }
 
-/* The entry with the lowest load per weight, the first in the list among equals. */
-struct least {
-	__u32 first;
-	__u32 best;
+/* The entry with the lowest load, the first in the list among equals. */
+#define LEAST_WEIGHTED 1 /* the load is divided by the weight */
+#define LEAST_EXPECTED 2 /* the load is that of active connections, the one to be made included */
+#define LEAST_IDLE     4 /* the first entry without an active connection is taken at once */
+
+struct least_work {
 	__u64 load;
 	__u64 weight;
-	__u32 weighted;
+	__u32 first;
+	__u32 how;
+	__u32 best;
+	__u32 pad;
 };
 
-static long sched_least_visit(__u32 i, struct least *l)
+SCHED_WORK(least)
+
+static long sched_least_visit(__u32 i, struct least_work **work)
 {
+	struct least_work *l = *work;
 	__u32 index;
 	struct dest *d = slot_dest(l->first + i, &index);
 
 	if (!d || !dest_usable(d))
 		return 0;
-	__u64 load = dest_overhead(d);
-	__u64 weight = l->weighted ? d->weight : 1;
+	if (l->how & LEAST_IDLE && !d->active) {
+		l->best = index;
+		return 1;
+	}
+	__u64 load = l->how & LEAST_EXPECTED ? (__u64)d->active + 1 : dest_overhead(d);
+	__u64 weight = l->how & LEAST_WEIGHTED ? d->weight : 1;
 	if (l->best == NO_DEST || load * l->weight < l->load * weight) {
 		l->best = index;
 		l->load = load;
@@ -122,12 +181,51 @@ static long sched_least_visit(__u32 i, struct least *l)
 	return 0;
 }
 
-static __always_inline __u32 sched_least(struct sched_input *in, int weighted)
+static __always_inline __u32 sched_least(const struct sched_input *in, __u32 how)
 {
-	struct least l = { .first = in->first, .best = NO_DEST, .weight = 1, .weighted = weighted };
+	struct least_work *l = least_work();
 
-	bpf_loop(in->length < SCHED_MAX ? in->length : SCHED_MAX, sched_least_visit, &l, 0);
-	return l.best;
+	if (!l)
+		return NO_DEST;
+	l->first = in->first;
+	l->how = how;
+	l->best = NO_DEST;
+	l->load = 0;
+	l->weight = 1;
+	bpf_loop(sched_length(in), sched_least_visit, &l, 0);
+	return l->best;
+}
+
+/* The entry with the highest weight, the first in the list among equals. */
+#define HEAVIEST_WITH_ROOM 1 /* only those with no more active connections than their weight */
+
+struct heaviest {
+	__u32 first;
+	__u32 how;
+	__u32 best;
+	__s32 weight;
+};
+
+static long sched_heaviest_visit(__u32 i, struct heaviest *h)
+{
+	__u32 index;
+	struct dest *d = slot_dest(h->first + i, &index);
+
+	if (!d || !dest_usable(d) || d->weight <= h->weight)
+		return 0;
+	if (h->how & HEAVIEST_WITH_ROOM && d->active > (__u32)d->weight)
+		return 0;
+	h->best = index;
+	h->weight = d->weight;
+	return 0;
+}
+
+static __always_inline __u32 sched_heaviest(const struct sched_input *in, __u32 how)
+{
+	struct heaviest h = {.first = in->first, .how = how, .best = NO_DEST};
+
+	bpf_loop(sched_length(in), sched_heaviest_visit, &h, 0);
+	return h.best;
 }
 
 #endif

@@ -9,6 +9,7 @@ from piranha.config.directives import BY_SCOPE, REJECTED, REJECTED_WORDS, Direct
 from piranha.config.parser import MAX_BYTES
 from piranha.config.syntax import MAX_TOKENS
 from piranha.config.writer import format_value
+from piranha.model.mark import MOST_MARK
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "lvs.cf.md"
 
@@ -22,6 +23,9 @@ file with its line and its mend, `piranha config show` prints what a file says w
 
 ```
 global directives, in any order
+mark N {{
+     directives of a firewall mark
+}}
 virtual NAME {{
      directives of a virtual server
      server NAME {{
@@ -38,6 +42,7 @@ virtual NAME {{
 - A value that contains blanks stands in `"` or `'`; there is no escape for a quote inside of quotes of its own kind.
   Numbers may be quoted too. `""` is a value: the empty text.
 - `{{` ends the line that opens a block; `}}` stands on a line of its own. Names of blocks may repeat.
+- `mark` blocks are piranha's own; N is a number from 1 to {MOST_MARK}.
 - A line has at most {MAX_TOKENS} words, a file at most {MAX_BYTES // 1024 // 1024} MiB.
 
 ## Values
@@ -57,6 +62,9 @@ virtual NAME {{
 | quoted text | as text; `\\\\ \\r \\n \\t \\' \\"` in `send` and `expect` are translated by the check |
 | word | one of those listed |
 | list | `[ a b c ]` on one line |
+| list of words | as list, of the words listed; a single one may stand without brackets |
+| list of ports | as list, of numbers, names of `/etc/services`, and ranges as `8000-8010`; a single one may stand without brackets |
+| address or network | as `10.0.0.100`, `10.0.0.0/24`, `2001:db8::/64` |
 """
 
 TAIL = """
@@ -78,6 +86,16 @@ refused there, and nothing is known that this project added.
 - Without `primary_private`, both private addresses are the public ones, even where `backup_private` is given.
 - Without `backup`, or with `backup = 0.0.0.0`, `backup_active` counts as 0.
 - `pmask = 255.255.255.255` is no mask.
+- A virtual server with `fwmark = N` takes the packets that have mark N and the IP version of its `address`, before any
+  virtual server by address does. A `mark N` block says which packets those are. Of several blocks that match a packet
+  the first in the file counts; several blocks may give one mark. Ports without a protocol are those of TCP, UDP and SCTP.
+- Packets of a firewall mark, and of `port = 0`, keep their port on the way to the real server; `port` of the real server,
+  else of the virtual server, is the port of the checks. A masqueraded server of a mark without `persistent` whose port
+  differs from the virtual server's gets all packets on its own port.
+- The rules with IPVS's names (`conn_reuse_mode` to `schedule_icmp`) have IPVS's default where they are left out. On
+  `dataplane = ipvs` they are the sysctls `net.ipv4.vs.*`, and lvsd sets them as the file says.
+- What IPVS refuses in one service (a flag of another scheduler, `one_packet` with TCP, a lower threshold above the upper
+  one, ...) is a warning here, and that virtual or real server is left out; the others go on.
 """
 
 
@@ -88,6 +106,7 @@ def page() -> str:
         Scope.GLOBAL: "Global directives",
         Scope.VIRTUAL: "Directives of `virtual` and `failover` blocks",
         Scope.SERVER: "Directives of `server` blocks",
+        Scope.MARK: "Directives of `mark` blocks",
     }
     for scope, title in titles.items():
         parts.append(f"\n## {title}\n\n| directive | type | default | meaning |\n|---|---|---|---|\n")
@@ -110,6 +129,8 @@ def _row(directive: Directive) -> str:
 
 
 def _type(directive: Directive) -> str:
+    if directive.type is ValueType.WORDS:
+        return f"{directive.type}: " + " ".join(f"`{word}`" for word in directive.words)
     if directive.words:
         return " ".join(f"`{word}`" for word in directive.words)
     if directive.type in (ValueType.PORT, ValueType.SERVER_PORT):

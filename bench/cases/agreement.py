@@ -41,7 +41,7 @@ def run(bench: Bench) -> Iterator[Row]:
     compared = 0
     hooks: tuple[Hook, ...] = ("xdp", "tc")
     for version, method in product((4, 6), ForwardingMethod):
-        world = bench.empty_world(Shape(method=method, version=version, connections=4096))
+        world = bench.empty_world(Shape(method=method, version=version, connections=4096, peer_entries=8192))
         try:
             for hook in hooks:
                 compared += _compare(bench, world, hook)
@@ -79,7 +79,7 @@ def _compare(bench: Bench, world: World, hook: Hook) -> int:
 
 def _expiry(bench: Bench) -> Row:
     """Connections whose time has run out are made anew by a SYN, and are not there for anything else."""
-    world = bench.empty_world(Shape(method=ForwardingMethod.MASQUERADE, connections=4096))
+    world = bench.empty_world(Shape(method=ForwardingMethod.MASQUERADE, connections=4096, peer_entries=8192))
     try:
         program = world.contenders("xdp")["peer"]
         stream = Stream(request(bench.net, SYN), _FLOWS)

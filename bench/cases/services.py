@@ -17,6 +17,7 @@ from bench.world import Shape, World
 
 MANY = 10_000
 _CONNECTIONS = 262_144
+_PEER = _CONNECTIONS * 2
 _FLOWS = 65_536
 _ROUNDS = 5
 _FLAT = Goal(most=1.1, figure="ratio")
@@ -25,8 +26,8 @@ _EXPECTED = Expected(verdict=XDP_REDIRECT, in_packets=1)
 
 def run(bench: Bench) -> Iterator[Row]:
     """`of`: all traffic goes to one of the services. `over`: each flow to another one, which touches other records."""
-    one = bench.empty_world(Shape(connections=_CONNECTIONS))
-    many = World(bench.net, bench.driver, Shape(connections=_CONNECTIONS, services=MANY))
+    one = bench.empty_world(Shape(connections=_CONNECTIONS, peer_entries=_PEER))
+    many = World(bench.net, bench.driver, Shape(connections=_CONNECTIONS, services=MANY, peer_entries=_PEER))
     try:
         spreads = [(f"1 of {MANY}", 1, _FLAT), (f"over {MANY}", MANY, None)]
         for word, services, goal in spreads if bench.effort.whole else spreads[:1]:

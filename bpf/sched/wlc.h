@@ -4,5 +4,5 @@
 
 SCHEDULER(wlc, 4)
 {
-	return sched_least(in, 1);
+	return sched_least(in, LEAST_WEIGHTED);
 }

@@ -10,16 +10,18 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from piranha.dataplane.ebpf.abi import Rule
 from piranha.dataplane.port import (
     AddService,
     DeleteService,
     EditDestination,
     EditService,
     RefusedError,
+    SetMarkRules,
+    SetSettings,
     ZeroCounters,
 )
 from piranha.model.mark import MarkRule
+from piranha.model.rules import PlaneRules
 from piranha.model.service import Protocol, Service, ServiceKey
 from tests.packet.bench import CLIENT, SERVER, VIP, Bench
 
@@ -47,6 +49,11 @@ def syn(bench: Bench, version: int, source: str | None = None, dport: int = 80, 
 
 def key(version: int, port: int = 80, protocol: Protocol = Protocol.TCP) -> ServiceKey:
     return ServiceKey(protocol=protocol, address=ip_address(VIP[version]), port=port)
+
+
+def set_marks(bench: Bench, rules: list[MarkRule]) -> None:
+    bench.plane.apply([SetMarkRules(rules=tuple(rules))])
+    assert bench.plane.mark_rules() == tuple(rules)
 
 
 @BOTH
@@ -97,7 +104,9 @@ def test_a_quiesced_server_keeps_its_clients_unless_told(tc: Bench) -> None:
     destination = next(d.destination for d in tc.status(service).destinations if str(d.destination.key.address) == mine)
     tc.plane.apply([EditDestination(service=service, destination=replace(destination, weight=0))])
     assert syn(tc, 4) == mine
-    tc.tables.settings[0]["rules"] = Rule.EXPIRE_QUIESCENT_TEMPLATE
+    rules = PlaneRules(expire_quiescent_template=True)
+    tc.plane.apply([SetSettings(settings=rules)])
+    assert tc.plane.rules() == rules
     moved = syn(tc, 4)
     assert moved != mine
     assert syn(tc, 4) == moved
@@ -132,11 +141,12 @@ def test_all_ports_need_persistence(tc: Bench) -> None:
 def test_a_mark_joins_vips_and_ports(bench: Bench, version: int) -> None:
     service = farm(bench, Service(key=ServiceKey.of_mark(7, version), scheduler="rr", persistent_s=300))
     vips = {4: ["10.9.0.1", "10.9.0.2"], 6: ["fd09::1", "fd09::2"]}[version]
-    bench.plane.set_mark_rules(
+    set_marks(
+        bench,
         [
             MarkRule(mark=7, network=ip_network(vips[0]), protocol=Protocol.TCP, first_port=80, last_port=80),
             MarkRule(mark=7, network=ip_network(vips[1]), protocol=Protocol.TCP, first_port=440, last_port=450),
-        ]
+        ],
     )
     chosen = {
         syn(bench, version, dport=80, vip=vips[0]),
@@ -154,12 +164,12 @@ def test_a_mark_joins_vips_and_ports(bench: Bench, version: int) -> None:
 
 def test_a_rule_of_a_network_or_of_everything(tc: Bench) -> None:
     farm(tc, Service(key=ServiceKey.of_mark(9), scheduler="rr"), port=8080)
-    tc.plane.set_mark_rules([MarkRule(mark=9, network=ip_network("10.9.0.0/28"), first_port=1, last_port=100)])
+    set_marks(tc, [MarkRule(mark=9, network=ip_network("10.9.0.0/28"), first_port=1, last_port=100)])
     assert syn(tc, 4, vip="10.9.0.15") in SERVERS[4]
     assert syn(tc, 4, vip="10.9.0.16") == "pass"
-    tc.plane.set_mark_rules([MarkRule(mark=9, network=ip_network("0.0.0.0/0"))])
+    set_marks(tc, [MarkRule(mark=9, network=ip_network("0.0.0.0/0"))])
     assert syn(tc, 4, vip="192.0.2.1", dport=7777) in SERVERS[4]
-    tc.plane.set_mark_rules([])
+    set_marks(tc, [])
     assert syn(tc, 4, vip="192.0.2.1", dport=7777) == "pass"
 
 

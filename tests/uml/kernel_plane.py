@@ -26,6 +26,8 @@ METHOD_WORDS = {number: word for word, number in METHODS.items()}
 TUNNELS = {"ipip": 0, "gue": 1, "gre": 2}
 TUNNEL_OPTIONS = {"nocsum": 0, "csum": 1, "remcsum": 2}
 ESTIMATOR_S = 2.0
+MARKED_TABLE = 100
+COUNTERS = Path("/proc/thread-self/net/ip_vs_stats_percpu")
 CONNECTIONS = Path("/proc/thread-self/net/ip_vs_conn")
 
 
@@ -84,9 +86,13 @@ class KernelPlane:
         return nl.attribute(nl.SERVICE, self._keys[label])
 
     def _set_mark(self, step: sc.SetMark) -> None:
-        """A mark on what the clients send, by tc: this kernel has no nftables."""
+        """A mark on what the clients send, by tc: this kernel has no nftables. Marked packets are ours whatever their target."""
         if not self._marks:
             subprocess.run(["tc", "qdisc", "add", "dev", CLIENT_SIDE, "clsact"], check=True)
+            routes = [f"-{version} route add local default dev lo table {MARKED_TABLE}" for version in (4, 6)]
+            subprocess.run(["ip", "-batch", "-"], input="\n".join(routes), text=True, check=True)
+        rules = [f"-{version} rule add fwmark {step.mark} lookup {MARKED_TABLE}" for version in (4, 6)]
+        subprocess.run(["ip", "-batch", "-"], input="\n".join(rules), text=True, check=True)
         self._marks += 1
         version6 = ":" in step.address
         match = ["protocol", "ipv6" if version6 else "ip", "flower", "dst_ip", step.address]
@@ -100,14 +106,14 @@ class KernelPlane:
     def services(self, *, counters: bool) -> list[dict[str, Any]]:
         if not counters:
             return self._services(counters=False)
-        # The kernel sums its counters up every two seconds: they are ready when a whole period brought no change.
+        # The kernel sums its counters up every two seconds; zeroed totals never look summed up, so time decides too.
         shown, since = self._services(counters=True), time.monotonic()
-        while time.monotonic() - since < ESTIMATOR_S + 0.2:
-            time.sleep(0.1)
+        while not summed_up(COUNTERS.read_text()) and time.monotonic() - since < ESTIMATOR_S + 0.2:
+            time.sleep(0.05)
             again = self._services(counters=True)
             if again != shown:
                 shown, since = again, time.monotonic()
-        return shown
+        return self._services(counters=True)
 
     def _services(self, *, counters: bool) -> list[dict[str, Any]]:
         found = []
@@ -122,6 +128,16 @@ class KernelPlane:
 
     def connections(self) -> list[dict[str, Any]]:
         return read_connections(CONNECTIONS.read_text())
+
+
+def summed_up(listing: str) -> bool:
+    """Whether the totals in /proc/net/ip_vs_stats_percpu (its line `~`) are those of its processors together."""
+    rows = [line.split() for line in listing.splitlines()[2:] if line.strip()]
+    each = [[int(value, 16) for value in row[1:6]] for row in rows if row and row[0].isalnum() and len(row) == 6]
+    total = next((row for row in rows if row[0] == "~"), None)
+    return total is not None and [sum(column) for column in zip(*each, strict=True)] == [
+        int(value, 16) for value in total[1:6]
+    ]
 
 
 def service_key(service: sc.Service) -> bytes:

@@ -1,4 +1,4 @@
-"""Packets of the conformance suite: built and read with the standard library alone, so that the guest starts fast."""
+"""Packets of the conformance suite, built with the standard library alone so that the guest starts fast."""
 
 from __future__ import annotations
 
@@ -42,19 +42,6 @@ class Segment:
     ttl: int = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a frame turned out to be. `outer` is the tunnel's target, `tunnel` its kind; `icmp` is type and code."""
-
-    segment: Segment | None = None
-    icmp: tuple[int, int] | None = None
-    mtu: int = 0
-    tunnel: str = ""
-    outer: Address | None = None
-    mac: bytes = b""
-    sound: bool = True
-
-
 def ones_complement(data: bytes) -> int:
     """The Internet checksum of `data`."""
     if len(data) % 2:
@@ -91,7 +78,8 @@ def tcp_word(bits: int) -> str:
     return "+".join(name for name, bit in TCP_FLAGS.items() if bits & bit)
 
 
-def _pseudo_header(source: Address, target: Address, number: int, length: int) -> bytes:
+def pseudo_header(source: Address, target: Address, number: int, length: int) -> bytes:
+    """What the checksums of TCP, UDP and ICMPv6 cover beside the transport itself."""
     if source.version == 4:
         return source.packed + target.packed + struct.pack("!BBH", 0, number, length)
     return source.packed + target.packed + struct.pack("!IHBB", length, 0, 0, number)
@@ -111,98 +99,71 @@ def _transport(segment: Segment) -> bytes:
         chunk = struct.pack("!BBH", kind, 3 if kind == 0 else 0, 4 + len(rest)) + rest
         body = ports + struct.pack("!II", 0 if kind == 1 else 1, 0) + chunk
         return body[:8] + struct.pack("<I", crc32c(body)) + body[12:]
-    pseudo = _pseudo_header(segment.source.address, segment.target.address, PROTOCOLS[segment.protocol], len(body))
+    pseudo = pseudo_header(segment.source.address, segment.target.address, PROTOCOLS[segment.protocol], len(body))
     value = ones_complement(pseudo + body) or 0xFFFF
     return body[:where] + struct.pack("!H", value) + body[where + 2 :]
 
 
-def build_packet(segment: Segment, *, dont_fragment: bool = True) -> bytes:
-    """The IP packet of a segment, with right checksums."""
+def build_packet(segment: Segment, *, dont_fragment: bool = True, extended: bool = False) -> bytes:
+    """The IP packet of a segment, with right checksums; `extended` puts a destination-options header into an IPv6 one."""
     body, number = _transport(segment), PROTOCOLS[segment.protocol]
-    source, target = segment.source.address, segment.target.address
+    if extended:
+        body, number = bytes([number, 0, 1, 4, 0, 0, 0, 0]) + body, 60
+    return wrap(
+        segment.source.address, segment.target.address, number, body, segment.ttl, 0x4000 if dont_fragment else 0
+    )
+
+
+def wrap(source: Address, target: Address, number: int, body: bytes, ttl: int = 64, fragment: int = 0) -> bytes:
+    """`body` in an IP header; `fragment` is IPv4's word of flags and offset."""
     if source.version == 6:
-        return struct.pack("!IHBB", 6 << 28, len(body), number, segment.ttl) + source.packed + target.packed + body
-    flags = 0x4000 if dont_fragment else 0
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, flags, segment.ttl, number, 0)
+        return struct.pack("!IHBB", 6 << 28, len(body), number, ttl) + source.packed + target.packed + body
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, fragment, ttl, number, 0)
     head += source.packed + target.packed
     return head[:10] + struct.pack("!H", ones_complement(head)) + head[12:] + body
 
 
+def build_fragments(segment: Segment, size: int) -> list[bytes]:
+    """The segment's packet in fragments of `size` bytes (a multiple of 8) each."""
+    body, number = _transport(segment), PROTOCOLS[segment.protocol]
+    source, target = segment.source.address, segment.target.address
+    packets = []
+    for at in range(0, len(body), size):
+        more, piece = at + size < len(body), body[at : at + size]
+        if source.version == 4:
+            packets.append(wrap(source, target, number, piece, segment.ttl, at // 8 | 0x2000 * more))
+        else:
+            packets.append(wrap(source, target, 44, struct.pack("!BBHI", number, 0, at | more, 1) + piece, segment.ttl))
+    return packets
+
+
+ERRORS = {
+    "unreachable-net": ((3, 0), (1, 0)),
+    "unreachable-host": ((3, 1), (1, 3)),
+    "unreachable-port": ((3, 3), (1, 4)),
+    "too-big": ((3, 4), (2, 0)),
+    "time-exceeded": ((11, 0), (3, 0)),
+}
+
+
+def build_error(source: Address, target: Address, error: str, quoted: bytes, mtu: int = 0) -> bytes:
+    """An ICMP error, by its word in ERRORS, that quotes the begin of a packet."""
+    version6 = source.version == 6
+    kind, code = ERRORS[error][version6]
+    body = struct.pack("!BBHI", kind, code, 0, mtu) + quoted[: 512 if version6 else 128]
+    covered = (pseudo_header(source, target, 58, len(body)) if version6 else b"") + body
+    body = body[:2] + struct.pack("!H", ones_complement(covered)) + body[4:]
+    return wrap(source, target, 58 if version6 else 1, body)
+
+
+def build_echo(source: Address, target: Address) -> bytes:
+    """An ICMP echo request."""
+    version6 = source.version == 6
+    body = struct.pack("!BBHHH", 128 if version6 else 8, 0, 0, 1, 1) + b"piranha!"
+    covered = (pseudo_header(source, target, 58, len(body)) if version6 else b"") + body
+    body = body[:2] + struct.pack("!H", ones_complement(covered)) + body[4:]
+    return wrap(source, target, 58 if version6 else 1, body)
+
+
 def build_frame(packet: bytes, *, source_mac: bytes, target_mac: bytes) -> bytes:
     return target_mac + source_mac + (b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00") + packet
-
-
-def read_frame(frame: bytes) -> Seen | None:
-    """What a frame carries; None for what is not IP or is the network's own housekeeping (ARP, neighbours, listeners)."""
-    if frame[12:14] not in (b"\x08\x00", b"\x86\xdd"):
-        return None
-    return _read_packet(frame[14:], Seen(mac=frame[:6]))
-
-
-def _read_packet(packet: bytes, so_far: Seen) -> Seen | None:
-    if packet[0] >> 4 == 4:
-        length = (packet[0] & 15) * 4
-        number, ttl = packet[9], packet[8]
-        source: Address = IPv4Address(packet[12:16])
-        target: Address = IPv4Address(packet[16:20])
-        body = packet[length : struct.unpack_from("!H", packet, 2)[0]]
-        sound = ones_complement(packet[:length]) == 0
-    else:
-        number, ttl = packet[6], packet[7]
-        source, target = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
-        body, sound = packet[40 : 40 + struct.unpack_from("!H", packet, 4)[0]], True
-    sound = sound and so_far.sound
-    if number in (4, 41):
-        return _read_packet(body, Seen(mac=so_far.mac, tunnel="ipip", outer=target, sound=sound))
-    if number == 47:
-        skip = 8 if body[0] & 0x80 else 4
-        kind = "gre+csum" if body[0] & 0x80 else "gre"
-        return _read_packet(body[skip:], Seen(mac=so_far.mac, tunnel=kind, outer=target, sound=sound))
-    if number == 1:
-        mtu = struct.unpack_from("!H", body, 6)[0] if body[0] == 3 and body[1] == 4 else 0
-        return Seen(mac=so_far.mac, icmp=(body[0], body[1]), mtu=mtu, sound=sound and ones_complement(body) == 0)
-    if number == 58:
-        if body[0] >= 130 and body[0] <= 143:
-            return None
-        mtu = struct.unpack_from("!I", body, 4)[0] if body[0] == 2 else 0
-        sound = sound and ones_complement(_pseudo_header(source, target, 58, len(body)) + body) == 0
-        return Seen(mac=so_far.mac, icmp=(body[0], body[1]), mtu=mtu, sound=sound)
-    if number not in WORDS:
-        return None
-    return _read_transport(number, source, target, ttl, body, Seen(mac=so_far.mac, tunnel=so_far.tunnel, outer=so_far.outer, sound=sound))  # fmt: skip
-
-
-def _read_transport(number: int, source: Address, target: Address, ttl: int, body: bytes, so_far: Seen) -> Seen | None:
-    source_port, target_port = struct.unpack_from("!HH", body)
-    word, payload, sound = "", b"", so_far.sound
-    if number == 132:
-        kinds = {value: name for name, value in SCTP_CHUNKS.items()}
-        word = kinds.get(body[12], str(body[12]))
-        sound = sound and struct.unpack_from("<I", body, 8)[0] == crc32c(body[:8] + b"\0\0\0\0" + body[12:])
-    else:
-        if number == 6:
-            word, payload = tcp_word(body[13]), body[(body[12] >> 4) * 4 :]
-        else:
-            payload = body[8:]
-        summed = number == 6 or body[6:8] != b"\0\0"
-        sound = sound and (not summed or ones_complement(_pseudo_header(source, target, number, len(body)) + body) == 0)
-    segment = Segment(
-        protocol=WORDS[number],
-        source=Endpoint(address=source, port=source_port),
-        target=Endpoint(address=target, port=target_port),
-        word=word,
-        payload=payload,
-        ttl=ttl,
-    )
-    return Seen(segment=segment, tunnel=so_far.tunnel, outer=so_far.outer, mac=so_far.mac, sound=sound)
-
-
-def read_gue(seen: Seen, port: int) -> Seen:
-    """The same, looked into once more where it is a GUE datagram to `port` (inside UDP, header of 4 bytes or more)."""
-    segment = seen.segment
-    if segment is None or segment.protocol != "udp" or segment.target.port != port:
-        return seen
-    skip = 4 + (segment.payload[0] & 31) * 4
-    kind = "gue" if not segment.payload[0] & 31 else "gue+remcsum"
-    inner = _read_packet(segment.payload[skip:], Seen(mac=seen.mac, tunnel=kind, outer=segment.target.address, sound=seen.sound))  # fmt: skip
-    return inner or seen

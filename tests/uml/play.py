@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from ipaddress import ip_address
 from typing import Any, Protocol
 
 from tests.uml import scenario as sc
-from tests.uml.packets import Address, Endpoint, Seen, Segment, build_packet
-from tests.uml.wire import Wire, everyone
+from tests.uml.packets import (
+    Address,
+    Endpoint,
+    Segment,
+    build_echo,
+    build_error,
+    build_fragments,
+    build_packet,
+    ones_complement,
+    wrap,
+)
+from tests.uml.reading import Seen
+from tests.uml.wire import CLIENT_SIDE, LOCAL_NODES, ROUTERS, SERVER_SIDE, Wire, everyone
 
 Flow = tuple[str, Endpoint, Endpoint]
 Edit = (
@@ -16,6 +28,7 @@ Edit = (
     | sc.Flush | sc.Zero | sc.SetTimeouts | sc.SetOption | sc.SetMark
 )  # fmt: skip
 AWAIT_STEP_S = 0.1
+PORT_UNREACHABLE = ((3, 3), (1, 4))
 
 
 class Plane(Protocol):
@@ -65,6 +78,15 @@ class Player:
                 segment = Segment(protocol=protocol, source=Endpoint.parse(source), target=Endpoint.parse(step.to),
                                   word=step.word, payload=step.payload.encode())  # fmt: skip
                 return self._from_server(segment)
+            case sc.SendError():
+                return self._error(step)
+            case sc.Echo():
+                client, target = ip_address(step.client), ip_address(step.to)
+                to_servers, to_clients = self._wire.from_client(build_echo(client, target))
+                return _joined([_icmp(seen) for seen in to_servers + to_clients])
+            case sc.SetMtu():
+                self._wire.set_mtu(CLIENT_SIDE if step.side == "C" else SERVER_SIDE, step.mtu)
+                return "ok"
             case sc.Await():
                 return self._await(step)
             case sc.Look():
@@ -84,7 +106,9 @@ class Player:
             Endpoint(address=_moved(str(target.address), number * step.to_step), port=target.port),
         )
         first = {"tcp": "SYN", "udp": "", "sctp": "INIT"}[protocol]
-        outcome = self._from_client(flow, first, step.payload)
+        outcome = self._from_client(
+            flow, Segment(protocol=protocol, source=flow[1], target=flow[2], word=first, payload=step.payload.encode())
+        )
         if step.establish:
             self._converse(flow, ("S:SYN+ACK", "C:ACK"))
         if step.close:
@@ -95,24 +119,59 @@ class Player:
         for packet in packets:
             side, _, word = packet.partition(":")
             if side == "C":
-                self._from_client(flow, word, "")
+                self._from_client(flow, Segment(protocol=flow[0], source=flow[1], target=flow[2], word=word))
             elif self._answers_through_us(flow):
-                self._answer(flow, word, "")
+                self._answer(flow, word, b"")
 
     def _send(self, step: sc.Send) -> list[str]:
         protocol, target = _flow_text(step.to)
         flow = (protocol, Endpoint(address=ip_address(step.client), port=step.port), target)
+        payload = step.payload.encode().ljust(step.size, b".")
         outcomes = []
         for packet in step.packets:
             side, _, word = packet.partition(":")
             if side == "C":
-                outcome = self._from_client(flow, word, step.payload, step.ttl)
+                segment = Segment(
+                    protocol=protocol, source=flow[1], target=target, word=word, payload=payload, ttl=step.ttl
+                )
+                packets = None
+                if step.fragment:
+                    packets = build_fragments(segment, step.fragment)
+                elif step.may_fragment or step.extended:
+                    packets = [build_packet(segment, dont_fragment=not step.may_fragment, extended=step.extended)]
+                outcome = self._from_client(flow, segment, packets)
             elif self._answers_through_us(flow):
-                outcome = self._answer(flow, word, step.payload)
+                outcome = self._answer(flow, word, payload)
             else:
                 raise ValueError(f"{step.to} from {flow[1]}: no masqueraded server answers here")
             outcomes.append(f"{outcome} = {self._state(flow)}" if step.states else outcome)
         return outcomes
+
+    def _error(self, step: sc.SendError) -> str:
+        protocol, target = _flow_text(step.to)
+        flow = (protocol, Endpoint(address=ip_address(step.client), port=step.port), target)
+        if step.side == "C":
+            answer = build_packet(Segment(protocol=protocol, source=target, target=flow[1]))
+            packet = build_error(flow[1].address, target.address, step.error, answer, step.mtu)
+            to_servers, to_clients = self._wire.from_client(packet)
+            return _joined(
+                [f"to {seen.target} {_icmp(seen)}" for seen in to_servers] + [_icmp(seen) for seen in to_clients]
+            )
+        seen = self._chosen[flow]
+        assert seen.segment is not None
+        received = build_packet(seen.segment)
+        if seen.tunnel:
+            assert seen.outer is not None
+            version = seen.outer.version
+            director, router = ip_address(LOCAL_NODES[version == 6]), ROUTERS[version]
+            received = _tunnelled(seen, director, received, self._wire.gue_port)
+            packet = build_error(router, director, step.error, received, step.mtu)
+        else:
+            router = self._wire.server_of(seen) or seen.segment.target.address
+            packet = build_error(router, flow[1].address, step.error, received, step.mtu)
+        to_servers, to_clients = self._wire.from_server(packet, router)
+        from_where = [f"from {item.source} {_icmp(item)}" if not seen.tunnel else _icmp(item) for item in to_clients]
+        return _joined(from_where + [f"to the servers {_icmp(item)}" for item in to_servers])
 
     def _state(self, flow: Flow) -> str:
         protocol, client, virtual = flow[0], str(flow[1]), str(flow[2])
@@ -136,20 +195,18 @@ class Player:
             chosen is not None and not chosen.tunnel and chosen.segment is not None and chosen.segment.target != flow[2]
         )
 
-    def _from_client(self, flow: Flow, word: str, payload: str, ttl: int = 64) -> str:
-        protocol, client, target = flow
-        segment = Segment(protocol=protocol, source=client, target=target, word=word, payload=payload.encode(), ttl=ttl)
-        to_servers, to_clients = self._wire.from_client(build_packet(segment))
-        if to_servers:
+    def _from_client(self, flow: Flow, segment: Segment, packets: list[bytes] | None = None) -> str:
+        to_servers, to_clients = self._wire.from_client(*(packets or [build_packet(segment)]))
+        if to_servers and to_servers[-1].segment:
             self._chosen[flow] = to_servers[-1]
         outcomes = [self._to_server(segment, seen) for seen in to_servers]
         return _joined(outcomes + [_to_client(segment, seen) for seen in to_clients])
 
-    def _answer(self, flow: Flow, word: str, payload: str) -> str:
+    def _answer(self, flow: Flow, word: str, payload: bytes) -> str:
         chosen = self._chosen[flow].segment
         assert chosen is not None
         return self._from_server(
-            Segment(protocol=flow[0], source=chosen.target, target=flow[1], word=word, payload=payload.encode())
+            Segment(protocol=flow[0], source=chosen.target, target=flow[1], word=word, payload=payload)
         )
 
     def _from_server(self, segment: Segment) -> str:
@@ -177,17 +234,36 @@ class Player:
 
 def _to_client(sent: Segment, seen: Seen) -> str:
     if seen.segment is None:
-        return _icmp(seen)
+        ours = seen.quoted == f"{sent.protocol} {sent.source} > {sent.target}" and seen.sound
+        return "refused" if ours and seen.icmp in PORT_UNREACHABLE else _icmp(seen)
     if seen.segment.source == sent.target:
         return "reset" if "RST" in seen.segment.word else f"answered {seen.segment.word}"
     return f"forwarded{_soundness(seen)}"
 
 
 def _icmp(seen: Seen) -> str:
-    assert seen.icmp is not None
-    if seen.icmp in ((3, 3), (1, 4)):
-        return "refused"
-    return f"icmp {seen.icmp[0]}/{seen.icmp[1]}" + (f" mtu={seen.mtu}" if seen.mtu else "")
+    if seen.icmp is None:
+        return str(seen.segment)
+    mtu = f" mtu={seen.mtu}" if seen.mtu else ""
+    quoting = f" quoting {seen.quoted}" if seen.quoted else ""
+    return f"icmp {seen.icmp[0]}/{seen.icmp[1]}{mtu}{quoting}{_soundness(seen)}"
+
+
+def _tunnelled(seen: Seen, director: Address, packet: bytes, gue_port: int) -> bytes:
+    """The packet in a tunnel's outer header, as the director sent it."""
+    assert seen.outer is not None
+    inside6 = packet[0] >> 4 == 6
+    if seen.tunnel == "ipip":
+        return wrap(director, seen.outer, 41 if inside6 else 4, packet)
+    if seen.tunnel.startswith("gre"):
+        kind = 0x86DD if inside6 else 0x0800
+        plain = struct.pack("!HH", 0, kind) + packet
+        if "csum" in seen.tunnel:
+            summed = ones_complement(struct.pack("!HHI", 0x8000, kind, 0) + packet)
+            plain = struct.pack("!HHHH", 0x8000, kind, summed, 0) + packet
+        return wrap(director, seen.outer, 47, plain)
+    gue = struct.pack("!BBH", 0, 41 if inside6 else 4, 0) + packet
+    return wrap(director, seen.outer, 17, struct.pack("!HHHH", 40000, gue_port, 8 + len(gue), 0) + gue)
 
 
 def _soundness(seen: Seen) -> str:

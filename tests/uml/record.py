@@ -13,6 +13,7 @@ from tests.conformance.scenarios import SCENARIOS
 from tests.uml.guest import MODULES, PROJECT, Guest
 from tests.uml.ipvsadm_lines import GROUPS
 from tests.uml.ipvsadm_record import HOSTS, SERVICES
+from tests.uml.scenario import Scenario
 
 RECORDED = PROJECT / "tests" / "conformance" / "recorded"
 WITHOUT_IPVS = ("-L", "-h", "-v", "-A -t 10.9.0.1:80", "-Q", "")
@@ -40,10 +41,23 @@ def without_ipvs() -> list[dict[str, Any]]:
     ]
 
 
-def write(name: str, data: Any) -> Path:
+def laid_out(data: Any, depth: int, indent: str = "") -> str:
+    """JSON that a person can compare: the outer `depth` levels one item a line, what is deeper on its item's line."""
+    if depth == 0 or not isinstance(data, dict | list) or not data:
+        return json.dumps(data, ensure_ascii=False)
+    inside = indent + " "
+    if isinstance(data, dict):
+        items = [f"{json.dumps(key)}: {laid_out(value, depth - 1, inside)}" for key, value in data.items()]
+    else:
+        items = [laid_out(value, depth - 1, inside) for value in data]
+    opening, closing = "{}" if isinstance(data, dict) else "[]"
+    return f"{opening}\n{inside}" + f",\n{inside}".join(items) + f"\n{indent}{closing}"
+
+
+def write(name: str, data: Any, *, depth: int) -> Path:
     RECORDED.mkdir(parents=True, exist_ok=True)
     path = RECORDED / name
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(laid_out(data, depth) + "\n")
     return path
 
 
@@ -57,15 +71,22 @@ def record_ipvsadm() -> Path:
         "no-ipvs": {"about": "a kernel without IPVS", "commands": without_ipvs(), "proc": {}},
     }
     names = {"hosts": HOSTS, "services": SERVICES}
-    return write("ipvsadm.json", {"kernel": results["kernel"], "ipvsadm": "1.31", "names": names, "groups": groups})
+    return write(
+        "ipvsadm.json", {"kernel": results["kernel"], "ipvsadm": "1.31", "names": names, "groups": groups}, depth=4
+    )
+
+
+def play_on_ipvs(scenarios: Sequence[Scenario], *, timeout_s: float = 900) -> Any:
+    """What the kernel's IPVS does in these scenarios: `kernel`, and `scenarios` by name (each a list, or `failed`)."""
+    return run_agent({"scenarios": [scenario.to_json() for scenario in scenarios]}, timeout_s=timeout_s)
 
 
 def record_ipvs() -> Path:
-    results = run_agent({"scenarios": [scenario.to_json() for scenario in SCENARIOS]}, timeout_s=900)
+    results = play_on_ipvs(SCENARIOS)
     for name, outcome in results["scenarios"].items():
         if "failed" in outcome:
             raise RuntimeError(f"scenario {name}:\n{outcome['failed']}")
-    return write("ipvs.json", {"kernel": results["kernel"], "scenarios": results["scenarios"]})
+    return write("ipvs.json", {"kernel": results["kernel"], "scenarios": results["scenarios"]}, depth=3)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ one result per step, JSON-able too; two planes agree when their results are equa
     SetOption           "ok"
     Open                a list with one *outcome* for each first packet (or for the whole handshake: see `establish`)
     Send                a list with one outcome for each packet; with `states`, "outcome = STATE" (the entry's state after)
+    SendError, Echo     one outcome; an error sent on is "from SOURCE icmp ..." to the client, "to SERVER icmp ..." to a server
     Await               "gone", or "still there" when the bound passed
     Look                a dict: `services` and, where asked for, `connections`
 
@@ -16,12 +17,12 @@ An *outcome* is one line, what the director did with a packet:
 
     masquerade 10.2.0.1:80     to this real server, addresses and port rewritten
     direct 10.2.0.1            to this real server's MAC, packet unchanged
-    ipip|gue|gre 10.2.0.1      inside a tunnel to it (`gre+csum`, `gue+remcsum` with that option)
+    ipip|gue|gre 10.2.0.1      inside a tunnel to it (`gre+csum`, `gue+csum` with a checksum outside)
     client 10.9.0.1:80         a server's packet, sent on to the client as coming from this endpoint
     forwarded                  sent on to the other side with its addresses untouched
     refused                    answered with ICMP port unreachable
     reset                      answered by the director's own TCP
-    icmp T/C, icmp T/C mtu=N   answered with this ICMP message
+    icmp T/C [mtu=N] [quoting FLOW > FLOW]     answered with this ICMP message about that flow
     dropped                    nothing came out
     several at once are joined with " & "; " (bad checksum)" is added where a checksum in it is wrong
 
@@ -179,7 +180,9 @@ class Send:
     """Packets of one flow (`to`, `client`, `port`), in order.
 
     Each of `packets` is `C:WORD` from the client or `S:WORD` from the real server that got the flow's latest packet:
-    `C:SYN`, `S:SYN+ACK`, `C:ACK`, `C:INIT`, `C:` (UDP). `S:` is only for masqueraded flows.
+    `C:SYN`, `S:SYN+ACK`, `C:ACK`, `C:INIT`, `C:` (UDP). `S:` is only for masqueraded flows. `size` fills the payload up to
+    that many bytes. The clients' packets come in fragments of `fragment` bytes each where that is not 0, without DF with
+    `may_fragment`, and with an IPv6 destination-options header with `extended`.
     """
 
     to: str
@@ -188,7 +191,11 @@ class Send:
     port: int = 1000
     states: bool = False
     payload: str = ""
+    size: int = 0
     ttl: int = 64
+    fragment: int = 0
+    may_fragment: bool = False
+    extended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +206,39 @@ class ServerSend:
     to: str
     word: str = ""
     payload: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendError:
+    """An ICMP error about the latest packet of a flow, which must have been sent before.
+
+    `side` S: from the flow's real server, about what it received (masqueraded: to the client; tunnelled: from a router on
+    the way to the server, to the director). `side` C: from the client, about the virtual service's answer.
+    `error`: unreachable-net, unreachable-host, unreachable-port, too-big (with `mtu`), time-exceeded.
+    """
+
+    to: str
+    error: str
+    side: str = "S"
+    client: str = "10.1.0.1"
+    port: int = 1000
+    mtu: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Echo:
+    """An ICMP echo request from a client to this address."""
+
+    to: str
+    client: str = "10.1.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMtu:
+    """The MTU of the director's interface on the clients' (C) or servers' (S) side."""
+
+    side: str
+    mtu: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,23 +264,27 @@ class Look:
 
 Step = (
     AddService | EditService | DeleteService | AddDestination | EditDestination | DeleteDestination | Flush | Zero
-    | SetTimeouts | SetOption | SetMark | Open | Send | ServerSend | Await | Look
+    | SetTimeouts | SetOption | SetMark | SetMtu | Open | Send | ServerSend | SendError | Echo | Await | Look
 )  # fmt: skip
 STEPS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (AddService, EditService, DeleteService, AddDestination, EditDestination, DeleteDestination, Flush, Zero,
-                 SetTimeouts, SetOption, SetMark, Open, Send, ServerSend, Await, Look)
+                 SetTimeouts, SetOption, SetMark, SetMtu, Open, Send, ServerSend, SendError, Echo, Await, Look)
 }  # fmt: skip
-TIMEOUT_TOLERANCE_S = 2
+TIMEOUT_TOLERANCE_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A named list of steps. Raises ValueError for a step that names a service nobody adds."""
+    """A named list of steps. Raises ValueError for a step that names a service nobody adds.
+
+    `differs` says why the planes may give different results; empty, they must agree.
+    """
 
     name: str
     about: str
     steps: tuple[Step, ...] = field(default=())
+    differs: str = ""
 
     def __post_init__(self) -> None:
         labels = {step.service.label for step in self.steps if isinstance(step, AddService)}
@@ -256,11 +300,12 @@ class Scenario:
 
     def to_json(self) -> Json:
         steps = [{"step": type(step).__name__, **asdict(step)} for step in self.steps]
-        return {"name": self.name, "about": self.about, "steps": steps}
+        return {"name": self.name, "about": self.about, "steps": steps, "differs": self.differs}
 
     @classmethod
     def from_json(cls, data: Json) -> Scenario:
-        return cls(name=data["name"], about=data["about"], steps=tuple(_step(item) for item in data["steps"]))
+        steps = tuple(_step(item) for item in data["steps"])
+        return cls(name=data["name"], about=data["about"], steps=steps, differs=data["differs"])
 
 
 def _step(data: Json) -> Step:

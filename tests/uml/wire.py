@@ -24,7 +24,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from tests.uml.packets import Address, Endpoint, Seen, Segment, build_frame, build_packet, read_frame, read_gue
+from tests.uml.packets import Address, Endpoint, Segment, build_frame, build_packet
+from tests.uml.reading import Seen, read_frames
 
 CLIENT_SIDE, SERVER_SIDE = "client0", "server0"
 GATEWAY_MAC = bytes.fromhex("020000010001")
@@ -32,8 +33,10 @@ GATEWAYS = {4: "192.0.2.2", 6: "2001:db8::2"}
 DIRECTOR_MACS = {CLIENT_SIDE: bytes.fromhex("020000000c01"), SERVER_SIDE: bytes.fromhex("020000000501")}
 MARKER_TARGET = Endpoint(address=IPv4Address("10.2.0.253"), port=9)
 MARKER_SOURCE = Endpoint(address=IPv4Address("192.0.2.2"), port=9)
+MARKER = build_packet(Segment(protocol="udp", source=MARKER_SOURCE, target=MARKER_TARGET))
 VIRTUAL_NETWORKS = ("10.9.0.0/16", "fd09::/64")
 LOCAL_NODES = ("10.2.0.254", "fd02::fffe")
+ROUTERS = {4: IPv4Address("10.2.0.252"), 6: IPv6Address("fd02::fffc")}
 
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
@@ -100,54 +103,52 @@ class Wire:
         for fd in self._fds.values():
             os.close(fd)
 
-    def from_client(self, packet: bytes) -> tuple[list[Seen], list[Seen]]:
-        """Send an IP packet as a client; what then came out to the servers, and what to the clients."""
-        self._write(CLIENT_SIDE, build_frame(packet, source_mac=GATEWAY_MAC, target_mac=DIRECTOR_MACS[CLIENT_SIDE]))
+    def from_client(self, *packets: bytes) -> tuple[list[Seen], list[Seen]]:
+        """Send IP packets as a client; what then came out to the servers, and what to the clients."""
+        for packet in packets:
+            self._write(CLIENT_SIDE, packet, GATEWAY_MAC)
         return self._collect()
 
     def from_server(self, packet: bytes, server: Address) -> tuple[list[Seen], list[Seen]]:
         """The same, as the real server with this address."""
-        target = DIRECTOR_MACS[SERVER_SIDE]
-        self._write(SERVER_SIDE, build_frame(packet, source_mac=server_mac(server), target_mac=target))
+        self._write(SERVER_SIDE, packet, server_mac(server))
         return self._collect()
+
+    def set_mtu(self, side: str, mtu: int) -> None:
+        subprocess.run(["ip", "link", "set", side, "mtu", str(mtu)], check=True)
 
     def server_of(self, seen: Seen) -> Address | None:
         """Which real server's MAC a frame had."""
         return self._servers.get(seen.mac)
 
-    def _write(self, side: str, frame: bytes) -> None:
-        os.write(self._fds[side], frame)
+    def _write(self, side: str, packet: bytes, source_mac: bytes) -> None:
+        os.write(self._fds[side], build_frame(packet, source_mac=source_mac, target_mac=DIRECTOR_MACS[side]))
 
     def _collect(self) -> tuple[list[Seen], list[Seen]]:
-        marker = build_packet(Segment(protocol="udp", source=MARKER_SOURCE, target=MARKER_TARGET))
-        self._write(CLIENT_SIDE, build_frame(marker, source_mac=GATEWAY_MAC, target_mac=DIRECTOR_MACS[CLIENT_SIDE]))
-        to_servers: list[Seen] = []
+        self._write(CLIENT_SIDE, MARKER, GATEWAY_MAC)
+        to_servers: list[bytes] = []
         deadline_at = time.monotonic() + ANSWER_LIMIT_S
         while True:
-            seen = self._read(SERVER_SIDE)
-            if seen is None:
+            frame = self._read(SERVER_SIDE)
+            if frame is None:
                 left_s = deadline_at - time.monotonic()
                 if left_s <= 0:
                     raise RuntimeError("the director does not forward the marker packet")
                 select.select([self._fds[SERVER_SIDE]], [], [], left_s)
-            elif seen.segment is not None and seen.segment.target == MARKER_TARGET:
+            elif frame[:6] == server_mac(MARKER_TARGET.address):
                 break
             else:
-                to_servers.append(seen)
+                to_servers.append(frame)
         to_clients = []
-        while (seen := self._read(CLIENT_SIDE)) is not None:
-            to_clients.append(seen)
-        return to_servers, to_clients
+        while (frame := self._read(CLIENT_SIDE)) is not None:
+            to_clients.append(frame)
+        return read_frames(to_servers, self.gue_port), read_frames(to_clients)
 
-    def _read(self, side: str) -> Seen | None:
-        while True:
-            try:
-                frame = os.read(self._fds[side], 65536)
-            except BlockingIOError:
-                return None
-            seen = read_frame(frame)
-            if seen is not None:
-                return read_gue(seen, self.gue_port) if self.gue_port else seen
+    def _read(self, side: str) -> bytes | None:
+        try:
+            return os.read(self._fds[side], 65536)
+        except BlockingIOError:
+            return None
 
 
 def everyone(addresses: Iterable[str]) -> list[Address]:

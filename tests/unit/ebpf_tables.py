@@ -53,6 +53,7 @@ class MemoryTables:
         self.dests = np.zeros(self.destinations, abi.DEST)
         self.services = np.zeros(self.services_size, abi.SERVICE)
         self.slots = np.zeros(self.slot_words, "<u4")
+        self.mark_rules = np.zeros(16, abi.MARK_RULE)
         self.service_stats = np.zeros(self.services_size, abi.DEST_STATS)
         self.stats = np.zeros(self.destinations, [(name, "i8") for name in abi.DEST_STATS.names or ()])
         self.hz = HZ

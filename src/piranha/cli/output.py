@@ -6,9 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from piranha.director.overview import BriefService
+    from piranha.director.services import ServiceView
 
 GOOD, WARN, BAD, DIM = "green", "yellow", "red", "bright_black"
 _STATE_COLOURS = {"up": GOOD, "degraded": WARN, "sorry": WARN, "unknown": WARN, "down": BAD, "conflict": BAD}
@@ -91,6 +95,13 @@ def plural(count: int, word: str) -> str:
 
 def endpoint(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def service_words(service: ServiceView | BriefService) -> tuple[str, str]:
+    """What names a service: `tcp` and `10.0.0.100:80`; of a firewall mark `fwm` and `5` or `5 IPv6`, as ipvsadm has it."""
+    if service["mark"]:
+        return "fwm", f"{service['mark']}" + (" IPv6" if ":" in service["address"] else "")
+    return service["protocol"], endpoint(service["address"], service["port"])
 
 
 def silence_broken_pipe() -> None:

@@ -9,7 +9,18 @@ import click
 
 from piranha.base.errors import UsageError
 from piranha.cli.options import json_option, reaching
-from piranha.cli.output import BAD, DIM, duration, endpoint, paint, paint_state, scaled, write_json, write_lines
+from piranha.cli.output import (
+    BAD,
+    DIM,
+    duration,
+    endpoint,
+    paint,
+    paint_state,
+    scaled,
+    service_words,
+    write_json,
+    write_lines,
+)
 from piranha.client.http import Client
 
 if TYPE_CHECKING:
@@ -54,9 +65,14 @@ def _listed(services: list[ServiceView]) -> Iterator[str]:
 
 
 def _service_line(service: ServiceView) -> str:
-    key = f"{service['protocol'].upper():4} {endpoint(service['address'], service['port'])} {service['scheduler']}"
+    key = f"{_key(service)} {service['scheduler']}"
     error = f"  {paint(service['error'], BAD)}" if service["error"] else ""
     return f"{key}  {service['name'] or '-'}  {paint_state(service['state'])}{error}"
+
+
+def _key(service: ServiceView) -> str:
+    word, where = service_words(service)
+    return f"{word.upper():4} {where}"
 
 
 def _server_line(server: ServerView) -> str:
@@ -89,8 +105,7 @@ def _counted(services: list[ServiceView], view: str) -> Iterator[str]:
     yield paint(f"{'Prot LocalAddress:Port':<33}" + "".join(f" {head:>8}" for head in heads) + "  Name", DIM)
     yield paint("  -> RemoteAddress:Port", DIM)
     for service in services:
-        key = f"{service['protocol'].upper():4} {endpoint(service['address'], service['port'])}"
-        yield f"{key:<33}{_numbers(service, view)}  {service['name'] or '-'}"
+        yield f"{_key(service):<33}{_numbers(service, view)}  {service['name'] or '-'}"
         for server in service["servers"]:
             key = f"  -> {endpoint(server['address'], server['port'])}"
             yield f"{key:<33}{_numbers(server, view)}  {server['name'] or '-'}"

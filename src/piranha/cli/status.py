@@ -14,11 +14,11 @@ from piranha.cli.output import (
     WARN,
     columns,
     duration,
-    endpoint,
     paint,
     paint_state,
     plural,
     scaled,
+    service_words,
     write_json,
     write_lines,
 )
@@ -94,7 +94,7 @@ def _services(services: list[BriefService]) -> Iterator[str]:
     for service in services[:_SERVICES_SHOWN]:
         rows.append(
             [
-                f"{service['protocol']} {endpoint(service['address'], service['port'])}",
+                " ".join(service_words(service)),
                 service["name"] or "-",
                 service["scheduler"],
                 f"{service['servers_up']}/{service['servers']}",

@@ -10,7 +10,7 @@ from piranha.config.places import Places
 from piranha.config.problem import Findings, Problem
 from piranha.config.rules import check as check_rules
 from piranha.config.rules import file as file_rules
-from piranha.config.rules import redundancy, virtual
+from piranha.config.rules import kind, mark, redundancy, virtual
 from piranha.config.rules.advice import Advice, PlacedVirtual
 from piranha.model.configuration import Configuration
 
@@ -39,13 +39,13 @@ def check_text(text: str, *, file: str = "lvs.cf", strict: bool = False, names: 
 
 def _advice(configuration: Configuration, places: Places) -> list[Advice]:
     found: list[Advice] = []
-    for rule in (*redundancy.RULES, *file_rules.RULES):
+    for rule in (*redundancy.RULES, *file_rules.RULES, *mark.RULES):
         found.extend(rule(configuration, places))
     for value, where in zip(configuration.virtuals, places.virtuals, strict=True):
         placed = PlacedVirtual(value, where, configuration)
         for judge in virtual.ALWAYS:
             found.extend(judge(placed))
         if value.active:
-            for judge in (*virtual.WHEN_ACTIVE, *check_rules.RULES):
+            for judge in (*virtual.WHEN_ACTIVE, *kind.RULES, *check_rules.RULES):
                 found.extend(judge(placed))
     return found

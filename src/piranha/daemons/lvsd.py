@@ -61,7 +61,9 @@ def open_plane(paths: Paths, configuration: Configuration, choice: str | None = 
 
         return MemoryPlane()
     if wanted == DataPlaneChoice.IPVS:
-        raise PiranhaError("dataplane = ipvs is not in this version", mend="write dataplane = auto")
+        from piranha.dataplane.ipvs.plane import IpvsPlane
+
+        return IpvsPlane.open(paths)
     from piranha.dataplane.ebpf.plane import EbpfPlane, PlaneSettings
 
     return EbpfPlane.open(paths, PlaneSettings.of(configuration))

@@ -132,7 +132,7 @@ class _Layouter:
             self._refuse("address", "it has no address", "add address = VIP DEVICE, or set active = 0")
             return None
         if virtual.fwmark:
-            key = ServiceKey.of_mark(virtual.fwmark, _version_of_mark(virtual, self._configuration))
+            key = ServiceKey.of_mark(virtual.fwmark, self._configuration.version_of(virtual))
         else:
             assert virtual.address is not None
             key = ServiceKey(protocol=virtual.protocol, address=virtual.address.address, port=virtual.port)
@@ -215,14 +215,14 @@ class _Layouter:
             return kept
         reason = ""
         if method is not ForwardingMethod.MASQUERADE:
-            reason = f"on {method} forwarding"
-        elif virtual.persistent_s and kept == 0:
-            # Linux ip_vs_sched_persist: only a packet to the service's own port gets the server's.
-            reason = "with persistent for " + (f"fwmark {service.mark}" if service.mark else "every port")
-        if not reason:
+            # Of a mark or of every port, the server's port is only that of its checks.
+            reason = f"on {method} forwarding" if kept else ""
+        elif kept or not virtual.persistent_s:
             return own
-        # A server of a service for every port has to name the port of its checks.
-        if not (service.mark == 0 and kept == 0):
+        elif service.mark:
+            # Linux ip_vs_sched_persist: only a packet to the service's own port gets the server's.
+            reason = f"with persistent for fwmark {service.mark}"
+        if reason:
             keep = f"port {kept}" if kept else "their ports"
             where = _where(virtual.name, server.name, self._line("port", index))
             self.warnings.append(
@@ -255,14 +255,6 @@ class _Layouter:
 def _where(virtual: str, server: str, line: int) -> str:
     names = f"virtual {virtual}" + (f", server {server}" if server else "")
     return f"{names} (line {line})" if line else names
-
-
-def _version_of_mark(virtual: VirtualServer, configuration: Configuration) -> int:
-    """The IP version of a mark's packets: that of the VIP, else that of the mark's blocks; of both it is 4."""
-    if virtual.address is not None:
-        return virtual.address.address.version
-    blocks = [block for block in configuration.marks if block.mark == virtual.fwmark]
-    return 6 if {network.version for block in blocks for network in block.addresses} == {6} else 4
 
 
 def _service(key: ServiceKey, virtual: VirtualServer) -> Service:

@@ -28,6 +28,7 @@ class BriefService(TypedDict):
     protocol: str
     address: str
     port: int
+    mark: int
     scheduler: str
     state: str
     servers: int
@@ -77,6 +78,7 @@ def _line(
         protocol=key.protocol.word,
         address=str(key.address),
         port=key.port,
+        mark=key.mark,
         scheduler=status.service.scheduler,
         state=state.value,
         servers=servers,

@@ -64,10 +64,13 @@ class ServerView(TypedDict):
 
 
 class ServiceView(TypedDict):
+    """A service of a firewall mark has `mark` not 0, protocol `ip`, port 0 and the unspecified address of its family."""
+
     name: str
     protocol: str
     address: str
     port: int
+    mark: int
     scheduler: str
     state: str
     error: str
@@ -144,6 +147,7 @@ class _Viewer:
             protocol=key.protocol.word,
             address=str(key.address),
             port=key.port,
+            mark=key.mark,
             scheduler=actual.service.scheduler,
             state=state.value,
             error=error,

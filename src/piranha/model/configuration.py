@@ -195,3 +195,10 @@ class Configuration:
     def rules(self) -> PlaneRules:
         """The rules of the data plane, as this file has them."""
         return PlaneRules(**{rule.name: getattr(self, rule.name) for rule in fields(PlaneRules)})
+
+    def version_of(self, virtual: VirtualServer) -> int:
+        """The IP version of a virtual server's packets: that of its VIP, else that of its mark's blocks; of both 4."""
+        if virtual.address is not None:
+            return virtual.address.address.version
+        blocks = [block for block in self.marks if block.mark == virtual.fwmark]
+        return 6 if {network.version for block in blocks for network in block.addresses} == {6} else 4

@@ -74,11 +74,19 @@ class MarkRule:
     def overlaps(self, other: MarkRule) -> bool:
         """Whether some packet matches both rules."""
         return (
-            self.network.version == other.network.version
-            and self.network.overlaps(other.network)
-            and (self.protocol is other.protocol or Protocol.IP in (self.protocol, other.protocol))
-            and self.first_port <= other.last_port
+            self.first_port <= other.last_port
             and other.first_port <= self.last_port
+            and (self.protocol is other.protocol or Protocol.IP in (self.protocol, other.protocol))
+            and (_contains(self.network, other.network) or _contains(other.network, self.network))
+        )
+
+    def covers(self, other: MarkRule) -> bool:
+        """Whether every packet that matches `other` matches this rule too."""
+        return (
+            self.first_port <= other.first_port
+            and other.last_port <= self.last_port
+            and self.protocol in (Protocol.IP, other.protocol)
+            and _contains(self.network, other.network)
         )
 
 
@@ -97,6 +105,12 @@ def rules_of(blocks: Iterable[MarkBlock]) -> tuple[MarkRule, ...]:
         for ports in block.ports or (EVERY_PORT,)
         for protocol in (_WITH_PORTS if block.ports and block.protocol is Protocol.IP else (block.protocol,))
     )
+
+
+def _contains(outer: IPNetwork, inner: IPNetwork) -> bool:
+    if isinstance(outer, IPv4Network):
+        return isinstance(inner, IPv4Network) and inner.subnet_of(outer)
+    return isinstance(inner, IPv6Network) and inner.subnet_of(outer)
 
 
 def network_text(network: IPNetwork) -> str:

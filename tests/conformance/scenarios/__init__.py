@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.conformance.scenarios import (
     edits,
+    errors,
+    fragments,
     hashed,
     kinds,
     least,
@@ -17,7 +19,21 @@ from tests.conformance.scenarios import (
 )
 from tests.uml.scenario import Scenario
 
-TOPICS = (rotating, least, locality, hashed, limits, edits, reuse, persistence, kinds, methods, states)
+TOPICS = (
+    rotating,
+    least,
+    locality,
+    hashed,
+    limits,
+    edits,
+    reuse,
+    persistence,
+    kinds,
+    methods,
+    errors,
+    fragments,
+    states,
+)
 SCENARIOS: tuple[Scenario, ...] = tuple(scenario for topic in TOPICS for scenario in topic.SCENARIOS)
 
 

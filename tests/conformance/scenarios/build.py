@@ -29,12 +29,12 @@ LOOK_ALL = Look(connections=True)
 Weights = Mapping[int, int]
 
 
-def scenario(name: str, about: str, *steps: Step | list[Step]) -> Scenario:
+def scenario(name: str, about: str, *steps: Step | list[Step], differs: str = "") -> Scenario:
     """A scenario of steps and lists of steps."""
     flat: list[Step] = []
     for step in steps:
         flat.extend(step if isinstance(step, list) else [step])
-    return Scenario(name=name, about=about, steps=tuple(flat))
+    return Scenario(name=name, about=about, steps=tuple(flat), differs=differs)
 
 
 def service(scheduler: str, **more: Any) -> Service:

@@ -64,7 +64,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         table("rr", TWO),
         clients(4, establish=True),
         remove(1),
-        add(1, 7, method="direct"),
+        add(1, 7, method="tunnel"),
         talk("C:ACK", port=1001),
         clients(3, first=1100),
         LOOK_ALL,

@@ -30,8 +30,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     scenario("mixed-methods", "all methods in one service", table("rr", {1: 1}), add(2, method="direct"), add(3, method="tunnel"),
              add(4, method="tunnel", tunnel="gre"), clients(8), LOOK),
     scenario("method-edited", "connections keep the method they began with", table("rr", {1: 1}), clients(1, establish=True),
-             weigh(1, 1, method="direct"), talk("C:ACK"), clients(1, first=1100), weigh(1, 1, method="tunnel"),
+             weigh(1, 1, method="tunnel"), talk("C:ACK"), clients(1, first=1100), weigh(1, 1),
              talk("C:ACK"), talk("C:ACK", port=1100), clients(1, first=1200), LOOK),
+    scenario("method-edited-to-direct", "the same, from masquerade to direct", table("rr", {1: 1}), clients(1, establish=True),
+             weigh(1, 1, method="direct"), talk("C:ACK"), clients(1, first=1100), talk("C:ACK", port=1100), LOOK,
+             differs="the kernel keeps the destination's route from before the edit, looks for the VIP's own neighbour and"
+             " sends nothing until that route is renewed"),
     scenario("local-node", "the director itself as a server", table("rr", {254: 1, 1: 1}), clients(4), LOOK_ALL),
     scenario("mixed-families", "IPv6 servers of an IPv4 service, by tunnel alone", table("rr", {1: 1}),
              add_six(1, method="tunnel"), add_six(2, method="tunnel", tunnel="gre"), add_six(3), add_six(4, method="direct"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.conformance.scenarios.build import LOOK, scenario, table, talk
-from tests.uml.scenario import Scenario, Step
+from tests.uml.scenario import Scenario, SetOption, Step
 
 ESTABLISH = ("C:SYN", "S:SYN+ACK", "C:ACK")
 TWO_WAY: dict[str, tuple[str, ...]] = {
@@ -44,5 +44,16 @@ SCENARIOS: tuple[Scenario, ...] = (
             LOOK,
         )
         for name, reach in ONE_WAY.items()
+    ),
+    *(
+        scenario(
+            f"states-secure-{name}",
+            f"secure_tcp, from {name}",
+            SetOption(name="secure_tcp", value="3"),
+            table("rr", {1: 1}),
+            every_event(reach, "CS"),
+            LOOK,
+        )
+        for name, reach in TWO_WAY.items()
     ),
 )

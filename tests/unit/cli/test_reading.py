@@ -185,3 +185,18 @@ def test_colour_only_where_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> No
         set_colour(no_colour=True)
         assert context.color is False
     assert paint("x", BAD) == "\x1b[31mx\x1b[0m"
+
+
+async def test_services_of_marks_are_named_by_their_mark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    six = "virtual SIX {\nactive = 1\nfwmark = 5\naddress = 2001:db8::1 eth0\n}\n"
+    text = LISTING.replace("port = 80\n", "port = 80\nfwmark = 5\n", 1) + six
+    plane = MemoryPlane(firewall_marks=True)
+    async with World(tmp_path, text, plane).running() as world:
+        terminal = Terminal(world, capsys)
+        _, out, _ = await terminal.run("services")
+        assert "FWM  5 rr  HTTP" in out
+        assert "FWM  5 IPv6 wlc  SIX" in out
+        _, out, _ = await terminal.run("services", "--stats")
+        assert "FWM  5  " in out
+        _, out, _ = await terminal.run("status")
+        assert "fwm 5 IPv6" in out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from hypothesis import strategies as st
 
@@ -18,13 +18,15 @@ from piranha.model.configuration import (
     ProfileChoice,
     RealServer,
     ReservationConflictAction,
+    SchedulerFlagWord,
     ServiceMode,
     VirtualServer,
 )
-from piranha.model.service import ForwardingMethod, Protocol
+from piranha.model.mark import MOST_MARK, MarkBlock, PortRange
+from piranha.model.service import ForwardingMethod, Protocol, TunnelChecksum, TunnelType
 
 ORIGINAL_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh")
-ALL_SCHEDULERS = (*ORIGINAL_SCHEDULERS, "sed", "nq", "fo", "ovf", "mh", "twos")
+ALL_SCHEDULERS = (*ORIGINAL_SCHEDULERS, "sed", "nq", "fo", "ovf", "mh", "twos", "none")
 
 
 def _is_writable(text: str) -> bool:
@@ -44,6 +46,20 @@ TEXTS = st.text(LETTERS, max_size=12).filter(_is_writable)
 PLAIN_TEXTS = st.text(st.sampled_from(" \t#{}[]=\\%*aAzZ09.:/-_"), max_size=12).filter(_is_writable)
 
 
+NETWORKS = st.one_of(
+    st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)).map(lambda pair: IPv4Network(pair, strict=False)),
+    st.tuples(st.integers(0, 2**128 - 1), st.integers(0, 128)).map(lambda pair: IPv6Network(pair, strict=False)),
+)
+PORT_RANGES = st.tuples(st.integers(1, 65535), st.integers(1, 65535)).map(lambda ends: PortRange(min(ends), max(ends)))
+MARK_BLOCKS = st.builds(
+    MarkBlock,
+    mark=st.integers(1, MOST_MARK),
+    addresses=st.lists(NETWORKS, max_size=4).map(tuple),
+    protocol=st.sampled_from(Protocol),
+    ports=st.lists(PORT_RANGES, max_size=4).map(tuple),
+)
+
+
 def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration]:
     """Resolved configurations; `original` keeps to what the original's language can say."""
     texts = PLAIN_TEXTS if original else TEXTS
@@ -61,6 +77,20 @@ def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration
         "rise": st.none() if original else st.one_of(st.none(), st.integers(1, 99)),
         "fall": st.none() if original else st.one_of(st.none(), st.integers(1, 99)),
     }
+    kind = {
+        "scheduler_flags": st.lists(st.sampled_from(SchedulerFlagWord), max_size=3).map(tuple),
+        "one_packet": flags,
+        "persistence_engine": st.sampled_from((None, "sip")),
+    }
+    threshold = st.integers(0, 2**31 - 1)
+    server_kind = {
+        "upper_threshold": threshold,
+        "lower_threshold": threshold,
+        "tunnel": st.sampled_from(TunnelType),
+        "tunnel_port": ports,
+        "tunnel_checksum": st.sampled_from(TunnelChecksum),
+    }
+    pmasks = st.one_of(st.none(), masks)
     servers = st.builds(
         RealServer,
         name=texts,
@@ -69,6 +99,7 @@ def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration
         weight=st.integers(0, 2**31 - 1),
         port=ports,
         forward=st.none() if original else st.one_of(st.none(), st.sampled_from(ForwardingMethod)),
+        **({} if original else server_kind),
     )
     virtuals = st.builds(
         VirtualServer,
@@ -78,11 +109,11 @@ def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration
         vip_nmask=st.one_of(st.none(), masks),
         sorry_server=st.one_of(st.none(), addresses),
         fwmark=st.integers(0, 2**32 - 1),
-        protocol=st.sampled_from((Protocol.TCP, Protocol.UDP)),
+        protocol=st.sampled_from((Protocol.TCP, Protocol.UDP) if original else tuple(Protocol)[1:]),
         port=ports,
         scheduler=st.sampled_from(ORIGINAL_SCHEDULERS if original else ALL_SCHEDULERS),
         persistent_s=idle,
-        pmask=st.one_of(st.none(), masks),
+        pmask=pmasks if original else st.one_of(pmasks, st.integers(0, 128)),
         client_monitor=st.one_of(st.none(), texts),
         send=st.one_of(st.none(), texts),
         expect=st.one_of(st.none(), texts),
@@ -96,6 +127,7 @@ def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration
         stop_cmd=st.one_of(st.none(), texts),
         servers=st.lists(servers, max_size=3).map(tuple),
         **ours,
+        **({} if original else kind),
     )
     added = (
         {}
@@ -105,6 +137,10 @@ def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration
             "interfaces": st.lists(texts, max_size=3).map(tuple),
             "hook": st.sampled_from(HookChoice),
             "profile": st.sampled_from(ProfileChoice),
+            "marks": st.lists(MARK_BLOCKS, max_size=3).map(tuple),
+            "conn_reuse_mode": st.integers(0, 3),
+            **dict.fromkeys(("expire_nodest_conn", "expire_quiescent_template", "sloppy_tcp", "sloppy_sctp"), flags),
+            **dict.fromkeys(("cache_bypass", "pmtu_disc", "nat_icmp_send", "schedule_icmp"), flags),
         }
     )
     return st.builds(

@@ -14,10 +14,17 @@ from piranha.config.parser import Parsed, parse
 from piranha.config.problem import Kind
 from piranha.config.writer import format_value
 from piranha.model.configuration import Configuration, RealServer, VirtualServer
+from piranha.model.mark import MarkBlock
+from piranha.model.rules import PlaneRules
 
 ROOT = Path(__file__).parents[3]
 NAMES = FixedNames()
-MODELS = {Scope.GLOBAL: Configuration, Scope.VIRTUAL: VirtualServer, Scope.SERVER: RealServer}
+MODELS: dict[Scope, type] = {
+    Scope.GLOBAL: Configuration,
+    Scope.VIRTUAL: VirtualServer,
+    Scope.SERVER: RealServer,
+    Scope.MARK: MarkBlock,
+}
 
 # What piranha 0.8.6 took, with the value that a file without the directive has.
 ORIGINAL_DEFAULTS: dict[Scope, dict[str, str | None]] = {
@@ -48,12 +55,34 @@ ORIGINAL_DEFAULTS: dict[Scope, dict[str, str | None]] = {
         "reentry": "180",
     },
     Scope.SERVER: {"address": None, "active": "0", "weight": "1", "port": "80"},
+    Scope.MARK: {},
 }
-OURS = {
-    Scope.GLOBAL: {"dataplane": "auto", "interfaces": "[ ]", "hook": "auto", "profile": "default"},
-    Scope.VIRTUAL: {"interval": None, "rise": None, "fall": None},
-    Scope.SERVER: {"forward": None},
+# IPVS's sysctls stand with IPVS's defaults.
+OURS: dict[Scope, dict[str, str | None]] = {
+    Scope.GLOBAL: {
+        "dataplane": "auto",
+        "interfaces": "[ ]",
+        "hook": "auto",
+        "profile": "default",
+        "conn_reuse_mode": "1",
+        "pmtu_disc": "1",
+        **dict.fromkeys(("expire_nodest_conn", "expire_quiescent_template", "sloppy_tcp", "sloppy_sctp"), "0"),
+        **dict.fromkeys(("cache_bypass", "nat_icmp_send", "schedule_icmp"), "0"),
+    },
+    Scope.VIRTUAL: {
+        **dict.fromkeys(("interval", "rise", "fall", "persistence_engine")),
+        "scheduler_flags": "[ ]",
+        "one_packet": "0",
+    },
+    Scope.SERVER: {
+        "forward": None,
+        "tunnel": "ipip",
+        "tunnel_checksum": "nocsum",
+        **dict.fromkeys(("upper_threshold", "lower_threshold", "tunnel_port"), "0"),
+    },
+    Scope.MARK: {"address": None, "protocol": "any", "port": "[ ]"},
 }
+LINE_OF = {Scope.GLOBAL: 1, Scope.VIRTUAL: 2, Scope.SERVER: 3, Scope.MARK: 2}
 
 
 def read(directive: Directive, value: str, *, strict: bool = False) -> Parsed:
@@ -62,21 +91,26 @@ def read(directive: Directive, value: str, *, strict: bool = False) -> Parsed:
         line = f"virtual farm {{\n{line}}}\n"
     elif directive.scope is Scope.SERVER:
         line = f"virtual farm {{\nserver web1 {{\n{line}}}\n}}\n"
+    elif directive.scope is Scope.MARK:
+        line = f"mark 5 {{\n{line}}}\n"
     return parse(line, strict=strict, names=NAMES)
 
 
 def value_of(parsed: Parsed, directive: Directive) -> object:
     assert directive.field is not None
     holder: object = parsed.configuration
-    if directive.scope is not Scope.GLOBAL:
+    if directive.scope is Scope.MARK:
+        holder = parsed.configuration.marks[0]
+    elif directive.scope is not Scope.GLOBAL:
         holder = parsed.configuration.virtuals[0]
     if directive.scope is Scope.SERVER:
         holder = parsed.configuration.virtuals[0].servers[0]
-    return getattr(holder, directive.field)
+    value = getattr(holder, directive.field)
+    return value[0] if directive.repeatable else value
 
 
 def test_the_table_has_31_23_and_4_directives_of_the_original() -> None:
-    assert [len(ORIGINAL_DEFAULTS[scope]) for scope in Scope] == [31, 23, 4]
+    assert [len(ORIGINAL_DEFAULTS[scope]) for scope in Scope] == [31, 23, 4, 0]
     for scope in Scope:
         names = {directive.name for directive in BY_SCOPE[scope].values() if directive.original}
         assert names == set(ORIGINAL_DEFAULTS[scope])
@@ -88,7 +122,8 @@ def test_the_table_has_31_23_and_4_directives_of_the_original() -> None:
 @pytest.mark.parametrize("directive", DIRECTIVES, ids=lambda directive: f"{directive.scope}-{directive.name}")
 def test_every_directive(directive: Directive) -> None:
     default = {**ORIGINAL_DEFAULTS[directive.scope], **OURS[directive.scope]}[directive.name]
-    shown = None if directive.default is None else format_value(directive, directive.default)
+    is_left_out = directive.default is None or directive.repeatable
+    shown = None if is_left_out else format_value(directive, directive.default)
     assert shown == default
     parsed = read(directive, directive.example)
     assert parsed.errors == ()
@@ -104,7 +139,8 @@ def test_every_directive(directive: Directive) -> None:
         assert value_of(again, directive) == value
     for is_strict in (False, True):
         empty = read(directive, "", strict=is_strict)
-        assert [problem.line for problem in empty.errors] == [1 + list(Scope).index(directive.scope)]
+        is_unknown_block = is_strict and directive.scope is Scope.MARK
+        assert [problem.line for problem in empty.errors] == [1 if is_unknown_block else LINE_OF[directive.scope]]
         assert empty.errors[0].kind is (
             Kind.UNKNOWN_COMMAND if is_strict and not directive.original else Kind.MISSING_ARGUMENTS
         )
@@ -133,12 +169,21 @@ def test_every_field_of_the_model_has_a_directive() -> None:
     for scope, model in MODELS.items():
         fields = {field.name for field in dataclasses.fields(model)}
         given = {directive.field for directive in BY_SCOPE[scope].values()}
-        assert fields - given == {"virtuals", "failovers"} & fields | {"name", "servers"} & fields
+        assert fields - given == {"virtuals", "failovers", "marks", "name", "servers", "mark"} & fields
+
+
+def test_the_rules_have_the_defaults_of_a_file_without_them() -> None:
+    assert parse("keepalive = 6\n", names=NAMES).configuration.rules == PlaneRules()
+    text = "".join(
+        f"{rule.name} = {1 - int(getattr(PlaneRules(), rule.name))}\n" for rule in dataclasses.fields(PlaneRules)
+    )
+    changed = parse(text, names=NAMES).configuration.rules
+    assert len(list(PlaneRules().changes_to(changed))) == len(dataclasses.fields(PlaneRules)) == 9
 
 
 def test_words_are_taken_from_the_model_s_enums() -> None:
     for directive in DIRECTIVES:
-        assert (directive.type is ValueType.WORD) is bool(directive.words)
+        assert (directive.type in (ValueType.WORD, ValueType.WORDS)) is bool(directive.words)
 
 
 def test_the_reference_page_is_up_to_date() -> None:

@@ -29,7 +29,8 @@ def everything() -> bytes:
         return "".join(f"{directive.assignment_example}\n" for directive in BY_SCOPE[scope].values())
 
     block = f"farm {{\n{assignments(Scope.VIRTUAL)}server web1 {{\n{assignments(Scope.SERVER)}}}\n}}\n"
-    return f"{assignments(Scope.GLOBAL)}virtual {block}failover {block}".encode()
+    mark = f"mark 80 {{\n{assignments(Scope.MARK)}}}\n"
+    return f"{assignments(Scope.GLOBAL)}{mark}virtual {block}failover {block}".encode()
 
 
 SEEDS = (
@@ -41,7 +42,19 @@ SEEDS = (
 PIECES = (
     *(directive.name.encode() for directive in DIRECTIVES),
     *(f"{directive.assignment_example}\n".encode() for directive in DIRECTIVES),
-    *(b"virtual x {\n", b"failover y{\n", b"server {\n", b"}\n", b"{", b"}", b"[", b"]", b"[ a b ]", b"[a]"),
+    *(
+        b"virtual x {\n",
+        b"mark 5 {\n",
+        b"failover y{\n",
+        b"server {\n",
+        b"}\n",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"[ a b ]",
+        b"[a]",
+    ),
     *(b"=", b" = ", b"#", b" # x", b'"', b"'", b'""', b"\\", b"\\.", b"%h", b"*", b"(", b"[[:alpha:]]", b"a{99999}"),
     *(b"\r", b"\n", b"\r\n", b"\t", b" ", b"\0", b"\xef\xbb\xbf", b"\xff", b"\xe2\x80\x8b", b"\x85", b"\x0b", b"\x1b["),
     *(b"0", b"-1", b"0x1f", b"08", b"65536", b"9" * 30, b"1e3", b"0.5", b"250ms", b"6s", b"::1", b"fe80::1%eth0"),
@@ -52,6 +65,9 @@ PIECES = (
         b"255.255.255.255",
         b"255.0.255.0",
         b"10.0.0.1/24",
+        b"10.0.0.0/24",
+        b"[ 80 http 8000-8010 ]",
+        b"9-1",
         b"lb1",
         b"http",
         b"w" * 70,

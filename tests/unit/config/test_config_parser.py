@@ -10,6 +10,7 @@ from piranha.config.names import FixedNames
 from piranha.config.parser import MAX_BYTES, MAX_LINES, Parsed, parse
 from piranha.config.problem import MAX_PROBLEMS, Kind, Severity
 from piranha.model.configuration import Configuration, DeviceAddress, ServiceMode
+from piranha.model.configuration import SchedulerFlagWord as Flag
 from piranha.model.service import ForwardingMethod, Protocol
 
 NAMES = FixedNames(hosts={"lb1": "192.0.2.1", "six": "2001:db8::1"}, ports={"http": 80, "domain": 53})
@@ -31,7 +32,7 @@ def kinds(parsed: Parsed) -> list[Kind | None]:
     return [problem.kind for problem in parsed.errors]
 
 
-ADDED_TO_THE_LANGUAGE = ("2001:db8", "six", "250ms", "2m", "6.5", "sed", "rise", "dataplane")
+ADDED_TO_THE_LANGUAGE = ("2001:db8", "six", "250ms", "2m", "6.5", "sed", "none", "sctp", "rise", "dataplane", "mark")
 STRICT_TABLE = [
     # text, the original's verdict (None: accepted), whether the tolerant mode accepts it
     ("serial_no = 1\n", None, True),
@@ -147,7 +148,10 @@ STRICT_TABLE = [
     (in_virtual("scheduler = sed\n"), Kind.INVALID_ARGUMENT, True),
     (in_virtual("scheduler = pcc\n"), Kind.INVALID_ARGUMENT, False),
     (in_virtual("scheduler = RR\n"), Kind.INVALID_ARGUMENT, False),
-    (in_virtual("protocol = sctp\n"), Kind.INVALID_ARGUMENT, False),
+    (in_virtual("protocol = sctp\n"), Kind.INVALID_ARGUMENT, True),
+    (in_virtual("protocol = icmp\n"), Kind.INVALID_ARGUMENT, False),
+    (in_virtual("scheduler = none\n"), Kind.INVALID_ARGUMENT, True),
+    ("mark 5 {\naddress = 10.0.0.100\n}\n", Kind.UNKNOWN_COMMAND, True),
     (in_virtual("send_program = /bin/check %h\n"), Kind.UNEXPECTED_ARGUMENTS, False),
     (in_virtual("expect_program = /bin/check\n"), Kind.UNKNOWN_COMMAND, False),
     (in_virtual("deadtime = 6\n"), Kind.UNKNOWN_COMMAND, False),
@@ -238,6 +242,16 @@ def test_global_values(text: str, field: str, value: object) -> None:
         ("master = 10.0.0.1", "name", "farm"),
         ("fwmark = 80", "fwmark", 80),
         ("interval = 500ms", "interval_s", 0.5),
+        ("protocol = sctp", "protocol", Protocol.SCTP),
+        ("pmask = 24", "pmask", 24),
+        ("pmask = /64", "pmask", 64),
+        ("pmask = ffff:ffff::", "pmask", ip_address("ffff:ffff::")),
+        ("scheduler = none", "scheduler", "none"),
+        ("scheduler_flags = [ mh-port mh-fallback ]", "scheduler_flags", (Flag.MH_PORT, Flag.MH_FALLBACK)),
+        ("scheduler_flags = sh-port # why", "scheduler_flags", (Flag.SH_PORT,)),
+        ("scheduler_flags = [ ]", "scheduler_flags", ()),
+        ("one_packet = 1", "one_packet", True),
+        ("persistence_engine = sip", "persistence_engine", "sip"),
     ],
 )
 def test_virtual_values(line: str, field: str, value: object) -> None:

@@ -42,6 +42,7 @@ def server(lines: str, name: str = "web1") -> str:
 
 
 RIP = "address = 10.0.0.11\n"
+MARKED = farm("fwmark = 5\n").replace("farm", "marked")
 OTHER = farm().replace("farm", "other")
 RULES = [
     # text, line, part of the message
@@ -151,6 +152,41 @@ RULES = [
     (farm('port = 443\nsend = "GET / HTTP/1.0"\nexpect = "HTTP"\n'), 5, "port 443 speaks TLS"),
     (farm("load_monitor = ruptime\n"), 4, "load_monitor = ruptime is not acted on yet"),
     (farm("load_monitor = rup\n"), 4, "load_monitor = rup is not acted on yet"),
+    (farm("scheduler = rr\nscheduler_flags = [ sh-port ]\n"), 5, "sh-port is a flag of scheduler sh, not of rr"),
+    (farm("scheduler = none\n"), 4, "gives no new connections"),
+    (farm("one_packet = 1\n", head="network = direct\n"), 5, "one_packet is for UDP"),
+    (farm('protocol = udp\none_packet = 1\nsend = x\nexpect = "*"\n'), 8, "masqueraded replies"),
+    (farm("port = 0\n", servers=server(RIP + "port = 80\n")), 4, "needs persistence"),
+    (farm("port = 0\npersistent = 300\n"), 6, "no port that could be checked"),
+    (farm("persistence_engine = sip\npersistent = 300\n"), 4, "persistence_engine = sip is for UDP"),
+    (farm('protocol = udp\npersistence_engine = sip\nsend = x\nexpect = "*"\n'), 5, "needs persistence"),
+    (farm("persistent = 300\npmask = 64\n"), 5, "not from 1 to 32 bits"),
+    (farm("persistent = 300\npmask = ffff::\n"), 5, "is an IPv6 mask"),
+    (farm("protocol = sctp\n"), 4, "checked by a TCP connect"),
+    (farm(servers=server(RIP + "lower_threshold = 8\n")), 7, "stands without an upper_threshold"),
+    (farm(servers=server(RIP + "upper_threshold = 7\nlower_threshold = 8\n")), 8, "is above upper_threshold = 7"),
+    (farm(servers=server(RIP + "tunnel = gue\ntunnel_port = 6080\n")), 7, "tunnel has no effect on nat"),
+    (farm(servers=server(RIP + "forward = tunnel\ntunnel = gue\n")), 8, "needs the UDP port"),
+    (farm(servers=server(RIP + "forward = tunnel\ntunnel = gre\ntunnel_checksum = remcsum\n")), 9, "not for gre"),
+    (farm(servers=server(RIP + "forward = tunnel\ntunnel_port = 6080\n")), 8, "tunnel_port has no effect on ipip"),
+    (farm(servers=server(RIP + "forward = tunnel\ntunnel_checksum = csum\n")), 8, "has no checksum"),
+    (farm("fwmark = 5\n"), 4, "no `mark` block gives mark 5"),
+    ("mark 5 {\naddress = 2001:db8::1\n}\n" + farm("fwmark = 5\n"), 7, "have no IPv4 address"),
+    ("mark 5 {\naddress = 10.0.0.9\n}\n" + farm(), 1, "no active virtual server has `fwmark = 5`"),
+    ("mark 5 {\n}\n" + farm("fwmark = 5\n"), 1, "has no address and marks nothing"),
+    (
+        "mark 5 {\naddress = 10.0.0.0/24\n}\nmark 6 {\naddress = 10.0.0.9\nport = 80\nprotocol = tcp\n}\n" + farm(),
+        4,
+        "`mark 6: tcp 10.0.0.9 port 80` never counts: `mark 5: 10.0.0.0/24` (line 1) comes first",
+    ),
+    (
+        "mark 5 {\naddress = 10.0.0.9\nport = [ 1-80 ]\n}\nmark 6 {\naddress = 10.0.0.9\nport = [ 80-90 ]\n}\n"
+        + farm(),
+        5,
+        "counts only where that one does not match",
+    ),
+    ("mark 5 {\naddress = 10.0.0.100\n}\n" + MARKED + farm(), 15, "its packets get mark 5 (line 1)"),
+    ("mark 5 {\naddress = 10.0.0.7/24\n}\n" + MARKED, 2, "is an address inside of the network 10.0.0.0/24"),
     ("primary = lb1\n" + farm(), 1, "is looked up whenever the file is read"),
     ("keepalive = 1\nkeepalive = 2\n" + farm(), 2, "given a second time"),
 ]
@@ -185,6 +221,17 @@ SILENT = [
     farm("scheduler = rr\n", servers=server(RIP) + server("address = 10.0.0.12\nweight = 0\n", "web2")),
     farm('port = 3306\nexpect = ""\n'),
     "network = tunnel\n" + farm(address="2001:db8::100 eth0"),
+    "mark 5 {\naddress = 10.0.0.100\nprotocol = tcp\nport = [ 80 443 ]\n}\n" + MARKED + farm("port = 81\n"),
+    "mark 5 {\naddress = 10.0.0.9\nport = 80\n}\nmark 5 {\naddress = 10.0.0.0/24\n}\n" + MARKED,
+    "mark 5 {\naddress = 10.0.0.9\nport = 80\n}\nmark 6 {\naddress = 10.0.0.0/24\n}\n"
+    + MARKED
+    + farm("fwmark = 6\n", address="10.0.1.1 eth0"),
+    "mark 5 {\naddress = ::/0\n}\n"
+    + MARKED.replace("address = 10.0.0.100 eth0:1\n", "").replace("10.0.0.11", "2001:db8::1"),
+    farm("port = 0\npersistent = 300\npmask = 24\n", servers=server(RIP + "port = 80\n")),
+    farm("scheduler = mh\nscheduler_flags = [ mh-port mh-fallback flag-3 ]\n"),
+    farm(servers=server(RIP + "upper_threshold = 100\nlower_threshold = 80\n")),
+    farm(servers=server(RIP + "forward = tunnel\ntunnel = gue\ntunnel_port = 6080\ntunnel_checksum = remcsum\n")),
 ]
 
 

@@ -40,5 +40,13 @@ def test_each_missing_vip_is_named_once() -> None:
     assert sentence.startswith("virtual HTTP: VIP 10.0.0.100 is not on this host")
 
 
+def test_the_vip_of_a_mark_is_that_of_its_virtual_server() -> None:
+    able = Capabilities(schedulers=frozenset({"rr"}), firewall_marks=True)
+    unnamed = replace(HTTP, name="B", fwmark=6, address=None)
+    layout = lay_out(Configuration(virtuals=(replace(HTTP, fwmark=5), unnamed)), able)
+    (sentence,) = missing_vips(layout.services, frozenset())
+    assert sentence.startswith("virtual HTTP: VIP 10.0.0.100 is not on this host")
+
+
 def test_this_host_has_its_loopback() -> None:
     assert ip_address("127.0.0.1") in host_addresses()

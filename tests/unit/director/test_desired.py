@@ -11,9 +11,16 @@ from piranha.config.parser import parse
 from piranha.dataplane.port import Capabilities
 from piranha.director.desired import desired_entries
 from piranha.director.layout import Layout, lay_out
-from piranha.model.configuration import Configuration, DeviceAddress, RealServer, ServiceMode, VirtualServer
+from piranha.model.configuration import (
+    Configuration,
+    DeviceAddress,
+    RealServer,
+    SchedulerFlagWord,
+    ServiceMode,
+    VirtualServer,
+)
 from piranha.model.health import Health
-from piranha.model.service import Destination, DestinationKey, ForwardingMethod
+from piranha.model.service import Destination, DestinationKey, ForwardingMethod, Protocol
 from piranha.monitor.target import TargetKey
 
 CAPABLE = Capabilities(schedulers=frozenset({"rr", "wlc"}))
@@ -140,9 +147,25 @@ def test_inactive_things_are_not_switched() -> None:
         (replace(HTTP, persistent_s=300), "virtual HTTP: persistent = 300 cannot be kept by this data plane: remove"),
         (replace(HTTP, fwmark=7), "virtual HTTP: fwmark = 7 cannot be switched by this data plane: remove"),
         (replace(HTTP, address=None), "virtual HTTP: it has no address: add address = VIP DEVICE"),
-        (replace(HTTP, port=0), "virtual HTTP: port = 0 (every port) cannot be switched"),
+        (replace(HTTP, port=0), "virtual HTTP: port = 0 (every port) needs persistence"),
+        (replace(HTTP, port=0, persistent_s=300), "virtual HTTP: port = 0 (every port) cannot be switched"),
+        (replace(HTTP, protocol=Protocol.SCTP), "virtual HTTP: protocol = sctp cannot be switched by this data plane"),
+        (
+            replace(HTTP, protocol=Protocol.UDP, one_packet=True),
+            "virtual HTTP: one_packet = 1 cannot be switched by this data plane: remove the line",
+        ),
+        (replace(HTTP, one_packet=True), "virtual HTTP: one_packet is for UDP and firewall marks, not for tcp"),
+        (
+            replace(HTTP, scheduler_flags=(SchedulerFlagWord.FLAG_1,)),
+            "virtual HTTP: scheduler_flags = [ flag-1 ] are not in this data plane",
+        ),
+        (
+            replace(HTTP, scheduler_flags=(SchedulerFlagWord.SH_PORT,)),
+            "virtual HTTP: sh-port is a flag of scheduler sh, not of wlc: remove it, or write scheduler = sh",
+        ),
+        (replace(HTTP, persistence_engine="sip"), "virtual HTTP: persistence_engine = sip needs persistence"),
     ],
-    ids=["scheduler", "persistence", "fwmark", "address", "port"],
+    ids=lambda case: str(case)[13:40] if isinstance(case, str) else "",
 )
 def test_what_the_plane_cannot_do_is_refused_by_name_and_the_rest_served(virtual: VirtualServer, text: str) -> None:
     layout = lay_out(configuration(virtual, replace(HTTP, name="other", port=81)), CAPABLE)

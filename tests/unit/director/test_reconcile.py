@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from piranha.dataplane.memory import MemoryPlane
 from piranha.dataplane.port import (
     AddDestination,
+    AddService,
+    Capabilities,
     DeleteDestination,
     DeleteService,
     EditDestination,
     EditService,
+    Operation,
+    SetMarkRules,
+    SetSettings,
     SetTimeouts,
 )
 from piranha.director.layout import lay_out
-from piranha.director.reconcile import Reconciler, Repair
+from piranha.director.reconcile import Reconciler, Repair, Standing
 from piranha.model.configuration import Configuration, DeviceAddress, RealServer, VirtualServer
 from piranha.model.health import Health
+from piranha.model.mark import MarkBlock, rules_of
+from piranha.model.rules import PlaneRules
 from piranha.model.service import (
     Destination,
     DestinationKey,
@@ -50,6 +57,7 @@ HTTP = VirtualServer(
     ),
 )
 LISTING = Configuration(network=ForwardingMethod.DIRECT, virtuals=(HTTP,))
+EVERYTHING = Capabilities(schedulers=frozenset({"rr"}), persistence=True, thresholds=True)
 BOTH_UP: Mapping[TargetKey, Health] = {WEB1: Health.UP, WEB2: Health.UP}
 
 
@@ -67,7 +75,10 @@ class Bench:
         self.reconciler.adopt(layout, configuration, self.plane.snapshot(), self.health, self.now)
 
     def step(self) -> Repair:
-        repair = self.reconciler.reconcile(self.plane.snapshot(), self.plane.timeouts(), self.health, self.now)
+        standing = Standing(
+            timeouts=self.plane.timeouts(), mark_rules=self.plane.mark_rules(), rules=self.plane.rules()
+        )
+        repair = self.reconciler.reconcile(self.plane.snapshot(), standing, self.health, self.now)
         self.plane.apply(repair.operations)
         return repair
 
@@ -226,6 +237,73 @@ def test_a_timeout_dropped_from_the_file_returns_to_its_default(running: Bench) 
     running.adopt(LISTING)
     running.step()
     assert running.plane.timeouts() == Timeouts(tcp_s=900, tcp_fin_s=120, udp_s=300)
+
+
+MARKED = replace(
+    LISTING,
+    marks=(MarkBlock(mark=5, addresses=(ip_network("10.0.0.100"),)),),
+    virtuals=(replace(HTTP, fwmark=5),),
+)
+
+
+@pytest.fixture
+def marking() -> Bench:
+    """A director whose plane knows marks."""
+    bench = Bench(MemoryPlane(firewall_marks=True))
+    bench.adopt(MARKED)
+    bench.step()
+    return bench
+
+
+def test_mark_rules_follow_the_file_and_drift_is_repaired(marking: Bench) -> None:
+    assert marking.plane.mark_rules() == rules_of(MARKED.marks)
+    assert marking.step().operations == ()
+    marking.plane.apply([SetMarkRules(rules=())])
+    assert marking.step().difference == ("set mark rules: 1",)
+    assert marking.plane.mark_rules() == rules_of(MARKED.marks)
+
+
+def test_a_mark_is_given_while_its_service_stands(marking: Bench) -> None:
+    """From one mark to another no packet finds itself marked without a service."""
+
+    def kinds(operations: tuple[Operation, ...]) -> list[type]:
+        return [type(operation) for operation in operations if not isinstance(operation, AddDestination)]
+
+    other = replace(
+        MARKED, marks=(replace(MARKED.marks[0], mark=6),), virtuals=(replace(MARKED.virtuals[0], fwmark=6),)
+    )
+    marking.adopt(other)
+    assert kinds(marking.step().operations) == [AddService, SetMarkRules, DeleteService]
+    marking.adopt(LISTING)
+    assert kinds(marking.step().operations) == [AddService, SetMarkRules, DeleteService]
+    assert marking.plane.mark_rules() == ()
+
+
+def test_settings_follow_the_file_and_drift_is_repaired(running: Bench) -> None:
+    running.adopt(replace(LISTING, sloppy_tcp=True, conn_reuse_mode=0))
+    assert running.step().difference == ("set conn_reuse_mode 1 -> 0 sloppy_tcp 0 -> 1",)
+    assert running.plane.rules() == PlaneRules(sloppy_tcp=True, conn_reuse_mode=0)
+    running.plane.apply([SetSettings(settings=PlaneRules())])
+    assert len(running.step().operations) == 1
+    running.adopt(LISTING)
+    running.step()
+    assert running.plane.rules() == PlaneRules()
+
+
+def test_every_change_of_a_service_or_destination_is_named() -> None:
+    able = MemoryPlane(capabilities=EVERYTHING)
+    bench = Bench(able)
+    bench.health = BOTH_UP
+    bench.adopt(LISTING)
+    bench.step()
+    servers = (replace(HTTP.servers[0], upper_threshold=9, lower_threshold=3), HTTP.servers[1])
+    changed = replace(HTTP, persistent_s=300, pmask=24, servers=servers)
+    bench.adopt(replace(LISTING, virtuals=(changed,)))
+    assert bench.step().difference == (
+        "edit tcp 10.0.0.100:80 persistent 0 -> 300 pmask none -> 24",
+        "edit tcp 10.0.0.100:80 to 10.0.0.11:80 upper_threshold 0 -> 9 lower_threshold 0 -> 3",
+    )
+    assert bench.step().operations == ()
 
 
 def test_a_long_difference_is_cut_with_a_count(running: Bench) -> None:

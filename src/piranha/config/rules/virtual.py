@@ -25,6 +25,8 @@ def switched_off(virtual: PlacedVirtual) -> Iterator[Advice]:
 def address(virtual: PlacedVirtual) -> Iterator[Advice]:
     place = virtual.places.of("address")
     if virtual.value.address is None:
+        if virtual.value.fwmark:
+            return
         message = f"active virtual server `{virtual.value.name}` has no address"
         yield Advice(place, message, "write `address = VIP DEVICE`, or `active = 0`")
         return
@@ -90,7 +92,7 @@ def server_addresses(virtual: PlacedVirtual) -> Iterator[Advice]:
 def server_ports(virtual: PlacedVirtual) -> Iterator[Advice]:
     value = virtual.value
     for server, places in virtual.servers:
-        if server.port == value.port or server.port == 0:
+        if server.port == value.port or server.port == 0 or (value.port == 0 and "port" in places.values):
             continue
         if "port" not in places.values:
             message = f"real server `{server.name}` has port {server.port}: the virtual server's port stands after it"
@@ -98,7 +100,7 @@ def server_ports(virtual: PlacedVirtual) -> Iterator[Advice]:
             yield Advice(places.header, message, mend)
             continue
         method = virtual.forwarding_of(server)
-        if server.active and method is not ForwardingMethod.MASQUERADE:
+        if server.active and method is not ForwardingMethod.MASQUERADE and not value.fwmark:
             message = (
                 f"port {server.port} differs from the virtual server's port {value.port}: with {method} forwarding "
                 "packets keep their port"

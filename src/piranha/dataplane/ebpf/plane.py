@@ -35,6 +35,7 @@ from piranha.dataplane.port import (
 from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration, HookChoice
 from piranha.model.mark import MarkRule
+from piranha.model.rules import PlaneRules
 from piranha.model.service import ServiceStatus, Timeouts
 
 logger = logging.getLogger(__name__)
@@ -138,6 +139,12 @@ class EbpfPlane:
             udp_s=int(s["udp_timeout"]) / hz,
         )
 
+    def mark_rules(self) -> tuple[MarkRule, ...]:
+        return self._records.settings.mark_rules()
+
+    def rules(self) -> PlaneRules:
+        return self._records.settings.rules()
+
     def daemons(self) -> tuple[SyncDaemon, ...]:
         return ()
 
@@ -166,10 +173,6 @@ class EbpfPlane:
         if self._resolver is not None:
             self._resolver.close()
         self.tables.close()
-
-    def set_mark_rules(self, rules: Sequence[MarkRule]) -> None:
-        """Replace the rules that give packets their firewall marks."""
-        self._records.set_mark_rules(rules)
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Take over interfaces and hook of a reloaded file. Raises PiranhaError, and stays, when one is missing."""

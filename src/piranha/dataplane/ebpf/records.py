@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,14 +20,15 @@ from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.abi import DestFlag, FilterBit, ServiceFlag, SettingFlag
 from piranha.dataplane.ebpf.estimator import PERIOD_S, Estimator
 from piranha.dataplane.ebpf.filter import AddressFilter
+from piranha.dataplane.ebpf.hashing import fold
 from piranha.dataplane.ebpf.rules import check_destination, check_service
 from piranha.dataplane.ebpf.schedulers import REGISTRY
 from piranha.dataplane.ebpf.schedulers.base import Candidate, SlotTable
+from piranha.dataplane.ebpf.settings import Settings
 from piranha.dataplane.ebpf.slots import SlotPool
 from piranha.dataplane.ebpf.tables import Tables
 from piranha.dataplane.port import RefusalKind, RefusedError
 from piranha.model.address import IPAddress
-from piranha.model.mark import MarkRule
 from piranha.model.service import (
     Counters,
     Destination,
@@ -54,7 +55,12 @@ _SCHEDULER_NAMES = {scheduler.number: name for name, scheduler in REGISTRY.items
 class _DestinationRecord:
     index: int
     destination: Destination
+    fold: int  # its address and port in hashes
+    last_weight: int = 0  # the last one that was not 0, since it was added
     removed_at: float | None = None
+
+    def candidate(self) -> Candidate:
+        return Candidate(self.index, self.destination.weight, self.last_weight, self.fold)
 
 
 @dataclass(slots=True)
@@ -66,7 +72,7 @@ class _ServiceRecord:
 
     def candidates(self) -> list[Candidate]:
         """In scheduler order: the newest destination first."""
-        return [Candidate(r.index, r.destination.weight) for r in reversed(self.destinations.values())]
+        return [r.candidate() for r in reversed(self.destinations.values())]
 
 
 class _Indices:
@@ -113,7 +119,7 @@ class Records:
         self._trash: defaultdict[ServiceKey, dict[DestinationKey, _DestinationRecord]] = defaultdict(dict)
         self.addresses: defaultdict[IPAddress, set[int]] = defaultdict(set)
         self._masqueraded: set[int] = set()
-        self._mark_addresses: list[IPAddress] = []
+        self.settings = Settings(tables, self._filter)
         self._estimator = Estimator()
         self._sampled_at = clock.now()
         if tables.adopted:
@@ -177,6 +183,10 @@ class Records:
             case port.ZeroCounters(key=zeroed):
                 for record in [self._record(zeroed)] if zeroed is not None else self._services.values():
                     self._zero(record)
+            case port.SetMarkRules(rules=rules):
+                self.settings.set_mark_rules(rules)
+            case port.SetSettings(settings=settings):
+                self.settings.set_rules(settings)
             case port.StartDaemon() | port.StopDaemon():
                 raise RefusedError(RefusalKind.UNSUPPORTED, f"{type(operation).__name__} is not built yet")
             case port.SetTimeouts(timeouts=timeouts):
@@ -294,33 +304,7 @@ class Records:
         self._note_marks()
 
     def _note_marks(self) -> None:
-        self._set_flag(SettingFlag.MARKS, any(key.mark for key in self._services))
-
-    def _set_flag(self, flag: SettingFlag, on: bool) -> None:
-        flags = int(self._tables.settings[0]["flags"])
-        self._tables.settings[0]["flags"] = flags | flag if on else flags & ~int(flag)
-
-    def set_mark_rules(self, rules: Sequence[MarkRule]) -> None:
-        """Replace the rules that give packets their firewall marks; the first that matches a packet counts."""
-        table = self._tables.mark_rules
-        if len(rules) > len(table):
-            raise RefusedError(RefusalKind.FULL, f"{len(rules)} rules of marks: there is room for {len(table)}")
-        # Packets see none for a moment rather than a mixture; connections that exist do not need them.
-        self._tables.settings[0]["mark_rules"] = 0
-        single = [rule.network.network_address for rule in rules if rule.network.num_addresses == 1]
-        for address in self._mark_addresses:
-            self._filter.remove(address, FilterBit.VIP)
-        for address in single:
-            self._filter.add(address, FilterBit.VIP)
-        self._mark_addresses = single
-        for place, rule in enumerate(rules):
-            row = table[place]
-            row["addr"] = np.frombuffer(abi.pack_address(rule.network.network_address), "u1")
-            row["mask"] = np.frombuffer(abi.pack_mask(rule.network), "u1")
-            row["first_port"], row["last_port"] = rule.first_port, rule.last_port
-            row["mark"], row["proto"] = rule.mark, int(rule.protocol)
-        self._set_flag(SettingFlag.MARK_ANY, len(single) < len(rules))
-        self._tables.settings[0]["mark_rules"] = len(rules)
+        self.settings.set_flag(SettingFlag.MARKS, any(key.mark for key in self._services))
 
     def _add_destination(self, record: _ServiceRecord, destination: Destination) -> None:
         if destination.key in record.destinations:
@@ -331,7 +315,8 @@ class Records:
         before = record.candidates()
         row_record = self._from_trash(record.service.key, destination.key)
         if row_record is None:
-            row_record = _DestinationRecord(self._dest_indices.take(), destination)
+            fold = _folded(record.service.key, destination.key)
+            row_record = _DestinationRecord(self._dest_indices.take(), destination, fold)
             row = self._tables.dests[row_record.index]
             row["flags"] = 0
             row["addr"] = np.frombuffer(abi.pack_address(destination.key.address), "u1")
@@ -343,6 +328,7 @@ class Records:
             self.addresses[destination.key.address].add(row_record.index)
             self._hold(record.service.key, destination.key)
         row_record.destination, row_record.removed_at = destination, None
+        row_record.last_weight = destination.weight
         row = self._tables.dests[row_record.index]
         self._serial += 1
         row["service"], row["serial"] = record.index, self._serial
@@ -364,6 +350,7 @@ class Records:
         check_destination(record.service.key, destination)
         before = record.candidates()
         row_record.destination = destination
+        row_record.last_weight = destination.weight or row_record.last_weight
         self._write_destination(row_record)
         self._rebuild(record, before)
 
@@ -390,7 +377,7 @@ class Records:
         if record.destination.method is ForwardingMethod.MASQUERADE and record.index not in self._masqueraded:
             self._masqueraded.add(record.index)
             row["flags"] |= DestFlag.MASQUERADED
-            self._set_flag(SettingFlag.MASQ, True)
+            self.settings.set_flag(SettingFlag.MASQ, True)
 
     def _rebuild(self, record: _ServiceRecord, before: list[Candidate], old: SlotTable | None = None) -> None:
         if old is None:
@@ -456,7 +443,7 @@ class Records:
         self._filter.remove(address, FilterBit.SERVER)
         self._masqueraded.discard(index)
         if not self._masqueraded:
-            self._set_flag(SettingFlag.MASQ, False)
+            self.settings.set_flag(SettingFlag.MASQ, False)
         self._tables.dests[index]["service"] = 0
         self._dest_indices.give(index)
 
@@ -491,6 +478,7 @@ class Records:
             (int(a.max()) for a in (services["serial"], dests["serial"]) if len(a)),
             default=0,
         )
+        self.settings.adopt()
         self._filter.settle()
         self._slots.adopt([int(services[index]["table"]) for index in by_index])
         for record in by_index.values():
@@ -513,9 +501,9 @@ class Records:
     def _mend_table(self, record: _ServiceRecord) -> None:
         """Make anew the scheduler's table that an interrupted life did not publish; others keep their turn."""
         candidates = record.candidates()
-        held = self._slots.read(int(self._tables.services[record.index]["table"])).words
-        due = REGISTRY[record.service.scheduler].build(SlotTable(), [], candidates).words
-        if sorted(held) != sorted(due):
+        held = self._slots.read(int(self._tables.services[record.index]["table"]))
+        due = REGISTRY[record.service.scheduler].build(held, candidates, candidates)
+        if sorted(held.words) != sorted(due.words):
             self._rebuild(record, [], SlotTable())
 
     def _adopt_destination(self, index: int, record: _ServiceRecord | None, now: float) -> None:
@@ -537,13 +525,17 @@ class Records:
         self._hold(service, key)
         if row["flags"] & DestFlag.MASQUERADED:
             self._masqueraded.add(index)
-        adopted = _DestinationRecord(index, destination)
+        adopted = _DestinationRecord(index, destination, _folded(service, key), destination.weight)
         if record is not None and row["flags"] & DestFlag.PRESENT:
             record.destinations[key] = adopted
             return
         adopted.removed_at = now
         row["flags"] = int(row["flags"]) & ~int(DestFlag.PRESENT)
         self._trash[service][key] = adopted
+
+
+def _folded(service: ServiceKey, destination: DestinationKey) -> int:
+    return fold(destination.address, destination.port, service.address.version)
 
 
 def _no_destination(record: _ServiceRecord, key: DestinationKey) -> RefusedError:

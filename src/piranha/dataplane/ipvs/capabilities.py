@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import logging
 import os
+import socket
+import struct
 import threading
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -32,11 +35,12 @@ FLAGGED = frozenset(("sh", "mh"))
 ENGINES = ("sip",)
 
 _CLONE_NEWNET = 0x40000000
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _ADDRESS = IPv4Address("192.0.2.1")
 
 logger = logging.getLogger(__name__)
 
-_EVERYTHING = Capabilities(
+EVERYTHING = Capabilities(
     schedulers=frozenset(SCHEDULERS),
     persistence=True,
     firewall_marks=True,
@@ -48,6 +52,7 @@ _EVERYTHING = Capabilities(
     engines=frozenset(ENGINES),
     tunnels=frozenset(TunnelType),
 )
+"""What IPVS has at its best."""
 
 
 def ask_kernel() -> Capabilities:
@@ -69,25 +74,32 @@ def ask_kernel() -> Capabilities:
     thread = threading.Thread(target=probe, name="ipvs-capabilities")
     thread.start()
     thread.join()
-    return found[0] if found else _EVERYTHING
+    return found[0] if found else EVERYTHING
 
 
 def _probe() -> Capabilities:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    socket = GenericNetlink(messages.FAMILY)
+    _raise_loopback()
+    ipvs = GenericNetlink(messages.FAMILY)
     try:
-        schedulers = frozenset(name for name in SCHEDULERS if _has(socket, Service(key=_key(), scheduler=name)))
+        schedulers = frozenset(name for name in SCHEDULERS if _has(ipvs, Service(key=_key(), scheduler=name)))
         return replace(
-            _EVERYTHING,
+            EVERYTHING,
             schedulers=schedulers,
             scheduler_flags=FLAGGED & schedulers,
-            engines=frozenset(name for name in ENGINES if _has(socket, _persistent(name))),
-            tunnels=frozenset(tunnel for tunnel in TunnelType if _keeps(socket, tunnel)),
+            engines=frozenset(name for name in ENGINES if _has(ipvs, _persistent(name))),
+            tunnels=frozenset(tunnel for tunnel in TunnelType if _keeps(ipvs, tunnel)),
         )
     finally:
-        socket.close()
+        ipvs.close()
+
+
+def _raise_loopback() -> None:
+    """Without a route of its own the namespace takes every destination for a broadcast address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
 
 
 def _key(protocol: Protocol = Protocol.TCP) -> ServiceKey:
@@ -98,18 +110,18 @@ def _persistent(engine: str) -> Service:
     return Service(key=_key(Protocol.UDP), scheduler="none", persistent_s=60, engine=engine)
 
 
-def _has(socket: GenericNetlink, service: Service) -> bool:
+def _has(ipvs: GenericNetlink, service: Service) -> bool:
     try:
-        socket.call(messages.NEW_SERVICE, messages.pack_service(service))
+        ipvs.call(messages.NEW_SERVICE, messages.pack_service(service))
     except NetlinkError as error:
         if error.errno == errno.ENOENT:
             return False
         raise
-    socket.call(messages.DEL_SERVICE, messages.pack_key(service.key))
+    ipvs.call(messages.DEL_SERVICE, messages.pack_key(service.key))
     return True
 
 
-def _keeps(socket: GenericNetlink, tunnel: TunnelType) -> bool:
+def _keeps(ipvs: GenericNetlink, tunnel: TunnelType) -> bool:
     """Whether a destination comes back with the tunnel it was given: older kernels pass over what they do not know."""
     service = Service(key=_key(), scheduler="none")
     destination = Destination(
@@ -119,13 +131,13 @@ def _keeps(socket: GenericNetlink, tunnel: TunnelType) -> bool:
         tunnel_port=6080 if tunnel is TunnelType.GUE else 0,
     )
     key = messages.pack_key(service.key)
-    socket.call(messages.NEW_SERVICE, messages.pack_service(service))
+    ipvs.call(messages.NEW_SERVICE, messages.pack_service(service))
     try:
-        socket.call(messages.NEW_DEST, key + messages.pack_destination(destination))
-        read = [messages.read_destination(m, service.key) for m in socket.dump(messages.GET_DEST, key)]
+        ipvs.call(messages.NEW_DEST, key + messages.pack_destination(destination))
+        read = [messages.read_destination(m, service.key) for m in ipvs.dump(messages.GET_DEST, key)]
         return any(status.destination.tunnel is tunnel for status in read)
     except NetlinkError as error:
         logger.debug('tunnel not taken tunnel=%s error="%s"', tunnel, error)
         return False
     finally:
-        socket.call(messages.DEL_SERVICE, key)
+        ipvs.call(messages.DEL_SERVICE, key)

@@ -31,7 +31,6 @@ _ERROR = struct.Struct("=i")
 _NLA_F_NESTED, _NLA_TYPE_MASK = 0x8000, 0x3FFF
 _BODY_AT = _HEADER.size + _COMMAND.size
 _BUFFER_BYTES = 64 * 1024
-_TIMEOUT_S = 10.0
 _VERSION = 1
 
 
@@ -79,13 +78,18 @@ def text_of(payload: bytes) -> str:
 
 
 class GenericNetlink:
-    """The commands of one generic-netlink family, each answered before the call returns."""
+    """The commands of one generic-netlink family, each answered before the call returns.
+
+    The kernel carries a request out while it is being sent, and each part of a dump while the one before is being read:
+    there is never anything to wait for. No answer means that the kernel was interrupted (`netlink_rcv_skb` leaves out
+    the acknowledgement then); that is a NetlinkError with EINTR.
+    """
 
     def __init__(self, family: str) -> None:
         """Raises NetlinkError; its errno is ENOENT where the kernel has no such family."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_GENERIC)
         try:
-            self._socket.settimeout(_TIMEOUT_S)
+            self._socket.setblocking(False)
             self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
             self._socket.bind((0, 0))
             self._sequence = 0
@@ -130,8 +134,8 @@ class GenericNetlink:
         while True:
             try:
                 data = self._socket.recv(_BUFFER_BYTES)
-            except TimeoutError as error:
-                raise NetlinkError(f"{self._what}: no answer", errno.ETIMEDOUT) from error
+            except BlockingIOError as error:
+                raise NetlinkError(self._what, errno.EINTR) from error
             at, end = 0, len(data)
             while at + _HEADER.size <= end:
                 size, kind, _, sequence, _ = _HEADER.unpack_from(data, at)

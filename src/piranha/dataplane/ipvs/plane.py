@@ -9,7 +9,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from piranha.base.errors import PiranhaError
 from piranha.base.paths import Paths
 from piranha.dataplane.ipvs import messages
-from piranha.dataplane.ipvs.capabilities import ask_kernel
+from piranha.dataplane.ipvs.capabilities import EVERYTHING, ask_kernel
 from piranha.dataplane.ipvs.conntable import ConnectionTable
 from piranha.dataplane.ipvs.marks import MarkTable
 from piranha.dataplane.ipvs.messages import ServiceReading
@@ -28,7 +27,6 @@ from piranha.dataplane.ipvs.sysctls import Sysctls
 from piranha.dataplane.port import (
     AddDestination,
     AddService,
-    Capabilities,
     Clear,
     ConnectionFilter,
     ConnectionPage,
@@ -46,6 +44,7 @@ from piranha.dataplane.port import (
     StartDaemon,
     StopDaemon,
     SyncDaemon,
+    SyncRole,
     ZeroCounters,
 )
 from piranha.model.mark import MarkRule
@@ -89,6 +88,8 @@ class IpvsPlane:
         *,
         touch_foreign: bool = False,
     ) -> None:
+        # ipvsadm asks the kernel by trying; to find everything out beforehand costs a network namespace.
+        self.capabilities = EVERYTHING if touch_foreign else ask_kernel()
         self._socket = socket
         self._connections = connections
         self._ownership = ownership
@@ -115,11 +116,6 @@ class IpvsPlane:
             return plane
 
     # ---- the port ----
-
-    @cached_property
-    def capabilities(self) -> Capabilities:
-        """Asked of the kernel the first time that somebody wants to know: it costs a network namespace."""
-        return ask_kernel()
 
     def snapshot(self) -> tuple[ServiceStatus, ...]:
         """Ours in the order they were made, then those of others in ipvsadm's order."""
@@ -270,7 +266,7 @@ class IpvsPlane:
                 case StartDaemon(daemon=daemon):
                     self._socket.call(messages.NEW_DAEMON, messages.pack_daemon(daemon))
                 case StopDaemon(role=role):
-                    self._socket.call(messages.DEL_DAEMON, messages.pack_role(role))
+                    self._stop_daemon(role)
         except NetlinkError as error:
             raise refusal(operation, error) from error
 
@@ -286,6 +282,14 @@ class IpvsPlane:
                 mend=f"give it port {key.port}, or use the {ForwardingMethod.MASQUERADE} method",
             )
         self._socket.call(command, messages.pack_key(key) + messages.pack_destination(destination))
+
+    def _stop_daemon(self, role: SyncRole) -> None:
+        try:
+            self._socket.call(messages.DEL_DAEMON, messages.pack_role(role))
+        except NetlinkError as error:
+            # A thread that was stopped before it ever ran: the kernel stops it and says "interrupted".
+            if error.errno != errno.EINTR or any(daemon.role is role for daemon in self.daemons()):
+                raise
 
     def _for_all(self, command: int) -> None:
         """The command for every service that is ours to touch."""

@@ -39,6 +39,8 @@ _KINDS = {
     errno.ESRCH: RefusalKind.NO_SERVICE,
     errno.EINVAL: RefusalKind.INVALID,
     errno.ENODEV: RefusalKind.INVALID,
+    errno.ENETUNREACH: RefusalKind.INVALID,
+    errno.EADDRNOTAVAIL: RefusalKind.INVALID,
     errno.ERANGE: RefusalKind.RANGE,
     errno.ENOMEM: RefusalKind.FULL,
     errno.ENOBUFS: RefusalKind.FULL,
@@ -103,6 +105,8 @@ def _explain(operation: Operation, kind: RefusalKind, number: int) -> tuple[str,
             return "none runs", ""
         case StartDaemon(daemon=daemon), RefusalKind.INVALID if number == errno.ENODEV:
             return f"there is no interface {daemon.interface}", "name one that `ip link` shows"
+        case StartDaemon(daemon=daemon), RefusalKind.INVALID if number in (errno.ENETUNREACH, errno.EADDRNOTAVAIL):
+            return f"{daemon.interface} cannot send to the group", "give it an address of the group's family"
         case StartDaemon(), RefusalKind.INVALID:
             return (
                 "the kernel does not take these values",

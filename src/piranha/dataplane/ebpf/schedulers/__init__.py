@@ -13,10 +13,13 @@ from piranha.dataplane.ebpf.schedulers.base import Scheduler
 
 def _find() -> dict[str, Scheduler]:
     found: dict[str, Scheduler] = {}
+    numbers: dict[int, str] = {}
     for module in pkgutil.iter_modules(__path__):
         if module.name == "base":
             continue
         scheduler: Scheduler = importlib.import_module(f"{__name__}.{module.name}").SCHEDULER
+        if numbers.setdefault(scheduler.number, scheduler.name) != scheduler.name:
+            raise ValueError(f"schedulers {scheduler.name} and {numbers[scheduler.number]} have one number")
         found[scheduler.name] = scheduler
     return found
 

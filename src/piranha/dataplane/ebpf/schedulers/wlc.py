@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from piranha.dataplane.ebpf.schedulers.base import LoadScheduler, Scheduler
 
-from piranha.dataplane.ebpf.schedulers.base import Candidate, Scheduler, SlotTable, usable
-
-
-class _WeightedLeastConnection:
-    name = "wlc"
-    number = 4
-
-    def build(self, old: SlotTable, before: Sequence[Candidate], after: Sequence[Candidate]) -> SlotTable:
-        return SlotTable(words=usable(after))
-
-
-SCHEDULER: Scheduler = _WeightedLeastConnection()
+SCHEDULER: Scheduler = LoadScheduler("wlc", 4)
