@@ -10,6 +10,7 @@
 #include <linux/pkt_cls.h>
 
 #include "conn.h"
+#include "filter.h"
 #include "forward.h"
 #include "maps.h"
 #include "packet.h"
@@ -53,14 +54,16 @@ static __always_inline int fragment_skip_extensions(struct __sk_buff *skb, struc
 __noinline int fragment_open(struct __sk_buff *skb, struct packet *p)
 {
 	struct workbench *w = workbench_get();
-	__u32 place, more;
+	struct settings *s = settings_get();
+	__u32 place, more, to_vip, from_rs;
 
-	if (!skb || !p || !w)
+	if (!skb || !p || !w || !s || !packet_concerns(s, p, &to_vip, &from_rs))
 		return NOT_OURS;
 	if (bpf_skb_pull_data(skb, skb->len < FRAGMENT_PULL ? skb->len : FRAGMENT_PULL))
 		return MALFORMED;
 	struct fragment_key *key = &w->fragment;
 
+	p->flags |= PACKET_FRAGMENT;
 	__builtin_memset(key, 0, sizeof(*key));
 	key->saddr = p->saddr;
 	key->daddr = p->daddr;
@@ -93,8 +96,8 @@ __noinline int fragment_open(struct __sk_buff *skb, struct packet *p)
 	}
 	if (p->v6 && (fragment_skip_extensions(skb, p) || p->length < p->l4 - L3_OFFSET))
 		return MALFORMED;
-	if (more)
-		p->flags |= PACKET_FRAGMENT;
+	if (!more)
+		p->flags &= ~PACKET_FRAGMENT;
 	void *data = packet_data(skb, HOOK_TC), *end = packet_end(skb, HOOK_TC);
 	int parsed = packet_parse_transport(p, data, end);
 
@@ -146,11 +149,11 @@ static __always_inline int fragment_rewrite(struct __sk_buff *skb, const struct 
 }
 
 /* Nothing is told to the sender of a later fragment: it was told about the first. */
-static __always_inline int fragment_to_server(struct __sk_buff *skb, const struct packet *p, const struct fragment *m,
-					      const struct dest *d)
+static __always_inline int fragment_to_server(struct __sk_buff *skb, const struct settings *s, const struct packet *p,
+					      const struct fragment *m, const struct dest *d)
 {
 	__u32 hop = d->nexthop, local = d->flags & DEST_LOCAL;
-	__u32 overhead = m->method == METHOD_TUNNEL ? tunnel_overhead(&d->addr) : 0;
+	__u32 overhead = m->method == METHOD_TUNNEL ? tunnel_overhead(d) : 0;
 	struct nexthop *nh = hop ? bpf_map_lookup_elem(&nexthops, &hop) : NULL;
 
 	if (!(d->flags & DEST_PRESENT))
@@ -170,8 +173,12 @@ static __always_inline int fragment_to_server(struct __sk_buff *skb, const struc
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 	if (local)
 		return TC_ACT_UNSPEC;
-	if (m->method == METHOD_TUNNEL && nh && tunnel_wrap(skb, HOOK_TC, p, &nh->source, &d->addr))
-		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
+	if (m->method == METHOD_TUNNEL && nh) {
+		int failed = tunnel_wrap(skb, HOOK_TC, s, p, d, &nh->source);
+
+		if (failed)
+			return verdict_drop(HOOK_TC, failed);
+	}
 	return transmit_to_server(skb, HOOK_TC, p, d, nh);
 }
 
@@ -207,8 +214,9 @@ static __always_inline struct fragment *fragment_find(void)
 __noinline int fragment_follow(struct __sk_buff *skb, struct packet *p)
 {
 	struct fragment *m = fragment_find();
+	struct settings *s = settings_get();
 
-	if (!skb || !p)
+	if (!skb || !p || !s || skb->pkt_type) /* 0 is PACKET_HOST */
 		return TC_ACT_UNSPEC;
 	if (!m) {
 		reason_count(REASON_FRAGMENT);
@@ -218,7 +226,7 @@ __noinline int fragment_follow(struct __sk_buff *skb, struct packet *p)
 
 	if (!d)
 		return verdict_drop(HOOK_TC, REASON_DESTINATION_REMOVED);
-	return m->side == SIDE_SOURCE ? fragment_to_client(skb, p, m) : fragment_to_server(skb, p, m, d);
+	return m->side == SIDE_SOURCE ? fragment_to_client(skb, p, m) : fragment_to_server(skb, s, p, m, d);
 }
 
 /* A later fragment of the local node's reply, on its way out. */

@@ -263,8 +263,10 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 		if (method == METHOD_TUNNEL && !local) {
 			if (!nh)
 				return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
-			if (tunnel_wrap(skb, HOOK_TC, p, &nh->source, &d->addr))
-				return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
+			int failed = tunnel_wrap(skb, HOOK_TC, s, p, d, &nh->source);
+
+			if (failed)
+				return verdict_drop(HOOK_TC, failed);
 		}
 		reason_count(REASON_ICMP_RELAYED);
 		return local ? TC_ACT_UNSPEC : transmit_to_server(skb, HOOK_TC, p, d, nh);
@@ -288,16 +290,6 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 	if (found)
 		return transmit_neighbour(r.ifindex, &r.gateway);
 	return transmit_frame(skb, HOOK_TC, r.ifindex, r.dmac, r.smac);
-}
-
-/* Tier: established. May the packet be to a VIP, or from a server whose replies we translate? */
-static __always_inline int packet_concerns(const struct settings *s, const struct packet *p, __u32 *to_vip, __u32 *from_rs)
-{
-	*to_vip = filter_look(&p->daddr, FILTER_VIP);
-	if (s->flags & (SETTING_MARKS | SETTING_MARK_ANY))
-		*to_vip |= p->mark || s->flags & SETTING_MARK_ANY;
-	*from_rs = s->flags & SETTING_MASQ ? filter_look(&p->saddr, FILTER_SERVER) : 0;
-	return *to_vip || *from_rs;
 }
 
 static __always_inline int balance(void *ctx, const int hook, const struct settings *s, struct packet *p, int parsed)
@@ -385,12 +377,8 @@ __noinline int balance_skb(struct __sk_buff *skb, struct packet *p, int parsed)
 }
 
 /* Tier: slow. */
-static __always_inline int balance_fragment(struct __sk_buff *skb, const struct settings *s, struct packet *p)
+static __always_inline int balance_fragment(struct __sk_buff *skb, struct packet *p)
 {
-	__u32 to_vip, from_rs;
-
-	if (!packet_concerns(s, p, &to_vip, &from_rs) || !addressed_to_us(skb, HOOK_TC, s))
-		return TC_ACT_UNSPEC;
 	int parsed = fragment_open(skb, p);
 
 	if (parsed == FRAGMENT)
@@ -415,7 +403,7 @@ int lb_tc(struct __sk_buff *skb)
 
 	p.mark = skb->mark;
 	if (parsed == PARSED_ICMP || parsed == FRAGMENT)
-		return parsed == FRAGMENT ? balance_fragment(skb, s, &p) : relay_icmp(skb, &p);
+		return parsed == FRAGMENT ? balance_fragment(skb, &p) : relay_icmp(skb, &p);
 	return balance_skb(skb, &p, parsed);
 }
 

@@ -60,7 +60,7 @@ struct packet {
 };
 
 #define PACKET_DF 0x01 /* may not be fragmented; always so for IPv6 */
-#define PACKET_FRAGMENT 0x02 /* the first of several: its transport header is whole, its payload is not */
+#define PACKET_FRAGMENT 0x02 /* one of several; the first of them has the transport header, whole */
 
 /* Results of packet_parse. */
 enum {

@@ -7,6 +7,9 @@
 #include "maps.h"
 #include "packet.h"
 
+#define WORKBENCH_CHUNK 256
+#define SHIM_WORDS 3 /* most that stands between the outer and inner IP header of a tunnel */
+
 struct workbench {
 	struct packet template_key;
 	struct flow template_flow;
@@ -16,6 +19,8 @@ struct workbench {
 	struct conn one_packet; /* a one-packet connection lives as long as its packet */
 	struct fragment_key fragment; /* of the fragment under way */
 	struct fragment remembered;
+	__be32 shim[SHIM_WORDS];
+	__be32 chunk[WORKBENCH_CHUNK / 4]; /* of a packet that is read whole */
 };
 
 struct {

@@ -158,9 +158,11 @@ class Bench:
         weight: int = 1,
         local: bool = False,
         resolved: bool = True,
+        **fields: Any,
     ) -> Destination:
+        """Add a destination; `fields` are further ones of Destination."""
         ip = ip_address(address or SERVER[service.address.version])
-        destination = Destination(key=DestinationKey(address=ip, port=port), method=method, weight=weight)
+        destination = Destination(key=DestinationKey(address=ip, port=port), method=method, weight=weight, **fields)
         self.plane.apply([AddDestination(service=service, destination=destination)])
         if resolved:
             self.resolve(str(ip), local=local)
