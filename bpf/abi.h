@@ -38,6 +38,12 @@ struct rev_line {
 
 enum method { METHOD_MASQ, METHOD_DIRECT, METHOD_TUNNEL };
 
+/* IPVS's numbers. */
+enum tunnel { TUNNEL_IPIP, TUNNEL_GUE, TUNNEL_GRE };
+#define TUNNEL_CSUM 0x01
+/* "remote checksum" lets a sender leave the inner checksum unfinished. Ours are finished, and so there is nothing to say. */
+#define TUNNEL_REMCSUM 0x02
+
 #define CONN_METHOD 0x0003  /* enum method, fixed when the connection is made */
 #define CONN_INACTIVE 0x0004 /* counted in the destination's `inactive` */
 #define CONN_REVERSE 0x0008 /* has a word in the reverse index */
@@ -120,9 +126,9 @@ struct dest {
 	__u32 serial; /* order of arrival; a scheduler's list is newest first */
 	__u32 overload; /* over the upper threshold and not yet below the lower one; set and cleared by packets */
 	__u32 persistent; /* templates */
-	__be16 tunnel_port;
-	__u8 tunnel_type;
-	__u8 tunnel_flags;
+	__be16 tunnel_port; /* of GUE */
+	__u8 tunnel_type; /* enum tunnel */
+	__u8 tunnel_flags; /* TUNNEL_CSUM, TUNNEL_REMCSUM */
 };
 
 #define NEXTHOP_READY 0x01 /* both MAC addresses are known */
@@ -205,6 +211,7 @@ struct dest_stats {
 #define RULE_EXPIRE_QUIESCENT_TEMPLATE 0x02
 #define RULE_SLOPPY_TCP 0x04
 #define RULE_SLOPPY_SCTP 0x08
+#define RULE_PMTU_DISC 0x10 /* a tunnel's outer header may not be cut where the packet inside may not */
 
 /* One clause of a `mark` block: packets to these addresses, protocol (0 is any) and ports get the mark. */
 struct mark_rule {

@@ -11,6 +11,7 @@
 #include "packet.h"
 #include "rewrite.h"
 #include "route.h"
+#include "tunnel.h"
 
 /* Verdicts that both hooks have. In TC, "not ours" lets other programs of the interface have their turn. */
 static __always_inline int verdict_pass(const int hook)
@@ -88,7 +89,7 @@ static __always_inline int too_big(void *ctx, const int hook, const struct packe
 static __always_inline int refuse_too_big(void *ctx, struct packet *p, __u32 mtu)
 {
 	reason_count(REASON_TOO_BIG);
-	return p->df ? icmp_send(ctx, p, ICMP_ERR_TOO_BIG, mtu) : TC_ACT_SHOT;
+	return p->flags & PACKET_DF ? icmp_send(ctx, p, ICMP_ERR_TOO_BIG, mtu) : TC_ACT_SHOT;
 }
 
 static __always_inline int refuse_expired(void *ctx, struct packet *p)
@@ -119,9 +120,14 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 	__u32 method = LIFE_FLAGS(c->life) & CONN_METHOD;
 	__u32 dest = c->dest, hop = d->nexthop, local = d->flags & DEST_LOCAL;
 	enum view view = method == METHOD_MASQ ? VIEW_CLIENT : VIEW_ONE_WAY;
-	__u32 overhead = method == METHOD_TUNNEL ? tunnel_overhead(&d->addr) : 0;
 	struct nexthop *nh = hop ? bpf_map_lookup_elem(&nexthops, &hop) : NULL;
+	__u32 overhead = 0;
 
+	if (method == METHOD_TUNNEL) {
+		overhead = tunnel_overhead(d);
+		if (!tunnel_possible(ctx, hook, p, d))
+			return verdict_hand_on();
+	}
 	if (hook == HOOK_XDP && (local || !nh || !(nh->flags & NEXTHOP_XDP) || p->ttl <= 1 ||
 				 too_big(ctx, hook, p, overhead, nh->mtu)))
 		return verdict_hand_on();
@@ -145,8 +151,10 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 		if (local)
 			return verdict_pass(hook);
 	} else if (method == METHOD_TUNNEL && nh) {
-		if (tunnel_wrap(ctx, hook, p, &nh->source, &d->addr))
-			return verdict_drop(hook, REASON_REWRITE_FAILED);
+		int failed = tunnel_wrap(ctx, hook, s, p, d, &nh->source);
+
+		if (failed)
+			return verdict_drop(hook, failed);
 	}
 	return transmit_to_server(ctx, hook, p, d, nh);
 }

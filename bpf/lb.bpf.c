@@ -6,6 +6,7 @@
 #include "conn.h"
 #include "filter.h"
 #include "forward.h"
+#include "fragment.h"
 #include "icmp.h"
 #include "maps.h"
 #include "packet.h"
@@ -14,6 +15,7 @@
 #include "sched_registry.gen.h"
 #include "service.h"
 #include "sweep.h"
+#include "workbench.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -38,38 +40,6 @@ static __always_inline int addressed_to_us(void *ctx, const int hook, const stru
 		if (s->mac[i] == mac)
 			return 1;
 	return 0;
-}
-
-/* What new connections work with; the stack of 512 bytes is too small for it. One for each CPU. */
-struct workbench {
-	struct packet template_key;
-	struct flow template_flow;
-	struct flow reverse;
-	struct service_key service;
-	__u32 control;
-	struct conn one_packet; /* a one-packet connection lives as long as its packet */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct workbench);
-} workbench SEC(".maps");
-#define ONE_PACKET_SLOT 0xfffffffeu
-
-static __always_inline struct workbench *workbench_get(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&workbench, &zero);
-}
-
-static __always_inline struct conn *one_packet_conn(void)
-{
-	struct workbench *w = workbench_get();
-
-	return w ? &w->one_packet : NULL;
 }
 
 static __always_inline void one_packet_make(struct conn *c, const struct packet *p, __u32 chosen, const struct dest *d,
@@ -305,8 +275,10 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 		if (method == METHOD_TUNNEL && !local) {
 			if (!nh)
 				return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
-			if (tunnel_wrap(skb, HOOK_TC, p, &nh->source, &d->addr))
-				return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
+			int failed = tunnel_wrap(skb, HOOK_TC, s, p, d, &nh->source);
+
+			if (failed)
+				return verdict_drop(HOOK_TC, failed);
 		}
 		reason_count(REASON_ICMP_RELAYED);
 		return local ? TC_ACT_UNSPEC : transmit_to_server(skb, HOOK_TC, p, d, nh);
@@ -342,24 +314,16 @@ static __always_inline int balance(void *ctx, const int hook, const struct setti
 	}
 	if (parsed == PARSED_ICMP) /* XDP hands all of it on, TC has looked before */
 		return verdict_pass(hook);
-	__u32 to_vip = filter_look(&p->daddr, FILTER_VIP);
+	__u32 to_vip, from_rs;
 
-	if (s->flags & (SETTING_MARKS | SETTING_MARK_ANY))
-		to_vip |= p->mark || s->flags & SETTING_MARK_ANY;
-	__u32 from_rs = s->flags & SETTING_MASQ ? filter_look(&p->saddr, FILTER_SERVER) : 0;
-
-	if (!to_vip && !from_rs)
+	if (!packet_concerns(s, p, &to_vip, &from_rs))
 		return verdict_pass(hook);
 	if (!addressed_to_us(ctx, hook, s))
 		return verdict_pass(hook);
-	if (parsed == TRUNCATED)
+	if (parsed == TRUNCATED || parsed == FRAGMENT) /* in TC, both were dealt with before */
 		return hook == HOOK_XDP ? verdict_hand_on() : verdict_pass(hook);
 	if (hook == HOOK_XDP && parsed == PARSED_UNFINISHED)
 		return verdict_hand_on();
-	if (parsed == FRAGMENT) {
-		reason_count(REASON_FRAGMENT);
-		return verdict_pass(hook);
-	}
 	if (to_vip) {
 		int verdict = from_client(ctx, hook, s, p);
 
@@ -427,6 +391,20 @@ __noinline int balance_skb(struct __sk_buff *skb, struct packet *p, int parsed)
 	return balance(skb, HOOK_TC, s, p, parsed);
 }
 
+/* Tier: slow. */
+static __always_inline int balance_fragment(struct __sk_buff *skb, struct packet *p)
+{
+	int parsed = fragment_open(skb, p);
+
+	if (parsed == FRAGMENT)
+		return fragment_follow(skb, p);
+	int verdict = balance_skb(skb, p, parsed);
+
+	if (parsed == PARSED && verdict != TC_ACT_SHOT)
+		fragment_remember(p);
+	return verdict;
+}
+
 SEC("tc")
 int lb_tc(struct __sk_buff *skb)
 {
@@ -439,22 +417,16 @@ int lb_tc(struct __sk_buff *skb)
 	int parsed = parse_skb(skb, &p);
 
 	p.mark = skb->mark;
-	return parsed == PARSED_ICMP ? relay_icmp(skb, &p) : balance_skb(skb, &p, parsed);
+	if (parsed == PARSED_ICMP || parsed == FRAGMENT)
+		return parsed == FRAGMENT ? balance_fragment(skb, &p) : relay_icmp(skb, &p);
+	return balance_skb(skb, &p, parsed);
 }
 
 /* Replies of the local node: masqueraded connections whose server is this host. */
-SEC("tc")
-int lb_tc_egress(struct __sk_buff *skb)
+static __always_inline int reply_of_local(struct __sk_buff *skb, const struct settings *s, struct packet *p)
 {
-	struct settings *s = settings_get();
 	__u32 now = now_jiffies(), slot;
-	struct packet p;
-
-	if (!s || !(s->flags & SETTING_MASQ) || skb->vlan_present)
-		return TC_ACT_UNSPEC;
-	if (parse_skb(skb, &p) != PARSED || !filter_look(&p.saddr, FILTER_SERVER))
-		return TC_ACT_UNSPEC;
-	struct conn *c = conn_find_reply(s, &p, &slot);
+	struct conn *c = conn_find_reply(s, p, &slot);
 
 	if (!c || conn_expired(c, now))
 		return TC_ACT_UNSPEC;
@@ -464,9 +436,43 @@ int lb_tc_egress(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	__u32 dest = c->dest;
 
-	conn_touch(skb, HOOK_TC, s, c, d, &p, VIEW_SERVER, now);
-	stats_out(dest, p.length);
-	if (rewrite(skb, HOOK_TC, &p, SIDE_SOURCE, &c->vaddr, c->vport))
+	conn_touch(skb, HOOK_TC, s, c, d, p, VIEW_SERVER, now);
+	stats_out(dest, p->length);
+	if (rewrite(skb, HOOK_TC, p, SIDE_SOURCE, &c->vaddr, c->vport))
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 	return TC_ACT_UNSPEC;
+}
+
+/* Tier: slow. */
+__noinline int fragment_of_local(struct __sk_buff *skb, struct packet *p)
+{
+	struct settings *s = settings_get();
+
+	if (!skb || !p || !s)
+		return TC_ACT_UNSPEC;
+	int parsed = fragment_open(skb, p);
+
+	if (parsed == FRAGMENT)
+		return fragment_follow_out(skb, p);
+	if (parsed != PARSED)
+		return TC_ACT_UNSPEC;
+	int verdict = reply_of_local(skb, s, p);
+
+	fragment_remember(p);
+	return verdict;
+}
+
+SEC("tc")
+int lb_tc_egress(struct __sk_buff *skb)
+{
+	struct settings *s = settings_get();
+	struct packet p;
+
+	if (!s || !(s->flags & SETTING_MASQ) || skb->vlan_present)
+		return TC_ACT_UNSPEC;
+	int parsed = parse_skb(skb, &p);
+
+	if ((parsed != PARSED && parsed != FRAGMENT) || !filter_look(&p.saddr, FILTER_SERVER))
+		return TC_ACT_UNSPEC;
+	return parsed == FRAGMENT ? fragment_of_local(skb, &p) : reply_of_local(skb, s, &p);
 }

@@ -53,6 +53,34 @@ struct {
 	__type(value, __u64);
 } reasons SEC(".maps");
 
+/* What the fragments of one packet have in common (RFC 791, RFC 8200). */
+struct fragment_key {
+	union addr saddr;
+	union addr daddr;
+	__be32 id; /* of IPv4: 16 bits */
+	__u8 proto; /* of IPv4 */
+	__u8 pad[3];
+};
+
+/* Where the first of them went. */
+struct fragment {
+	union addr vaddr;
+	__u32 dest;
+	__u32 expires; /* low half of jiffies */
+	__u8 side; /* SIDE_SOURCE: from the server; SIDE_DESTINATION: to it */
+	__u8 method; /* enum method */
+	__u8 pad[2];
+};
+
+#define FRAGMENTS 8192 /* packets in pieces, at one time; the longest unused gives way */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FRAGMENTS);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment);
+} fragments SEC(".maps");
+
 static __always_inline void reason_count(__u32 reason)
 {
 	__u64 *n = bpf_map_lookup_elem(&reasons, &reason);

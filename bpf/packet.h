@@ -91,8 +91,11 @@ struct packet {
 	};
 	__u8 ttl;
 	__u8 tos;
-	__u8 df;
+	__u8 flags; /* PACKET_* */
 };
+
+#define PACKET_DF 0x01 /* may not be fragmented; always so for IPv6 */
+#define PACKET_FRAGMENT 0x02 /* one of several; the first of them has the transport header, whole */
 
 /* Results of packet_parse. */
 enum {
@@ -100,7 +103,7 @@ enum {
 	PARSED_UNFINISHED, /* the same, but SCTP without a checksum: it is left to the device that sends */
 	PARSED_ICMP, /* ICMP or ICMPv6 */
 	NOT_OURS,    /* not IP, or a protocol that is never switched */
-	FRAGMENT,
+	FRAGMENT, /* addresses and length are known; `l4` is the transport header (IPv4) or the fragment header (IPv6) */
 	MALFORMED,
 	TRUNCATED, /* headers reach behind the bytes at hand */
 };
@@ -213,7 +216,7 @@ static __always_inline int packet_parse_transport(struct packet *p, void *data, 
 		/* A super-packet holds more than 16 bits of length can say: 0 then. */
 		if (!length && payload > MAX_LENGTH)
 			length = payload;
-		if (length < sizeof(*udp) || length > payload)
+		if (length < sizeof(*udp) || (length > payload && !(p->flags & PACKET_FRAGMENT)))
 			return MALFORMED;
 		p->sport = udp->source;
 		p->dport = udp->dest;
@@ -260,7 +263,7 @@ static __always_inline int packet_parse(struct packet *p, void *data, void *end,
 		p->proto = ip->protocol;
 		p->ttl = ip->ttl;
 		p->tos = ip->tos;
-		p->df = !!(ip->frag_off & bpf_htons(IP_DF));
+		p->flags = ip->frag_off & bpf_htons(IP_DF) ? PACKET_DF : 0;
 		addr_set_v4(&p->saddr, ip->saddr);
 		addr_set_v4(&p->daddr, ip->daddr);
 		p->length = bpf_ntohs(ip->tot_len);
@@ -268,9 +271,9 @@ static __always_inline int packet_parse(struct packet *p, void *data, void *end,
 			p->length = available;
 		if (p->length < header || p->length > available)
 			return MALFORMED;
+		p->l4 = L3_OFFSET + header;
 		if (ip->frag_off & bpf_htons(IP_FRAGMENT))
 			return FRAGMENT;
-		p->l4 = L3_OFFSET + header;
 	} else if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr *ip = data + L3_OFFSET;
 
@@ -281,7 +284,7 @@ static __always_inline int packet_parse(struct packet *p, void *data, void *end,
 		p->v6 = 1;
 		p->ttl = ip->hop_limit;
 		p->tos = (__u8)(bpf_ntohs(*(__be16 *)ip) >> 4);
-		p->df = 1;
+		p->flags = PACKET_DF;
 		__builtin_memcpy(&p->saddr, &ip->saddr, 16);
 		__builtin_memcpy(&p->daddr, &ip->daddr, 16);
 		if (addr_is_v4(&p->saddr) || addr_is_v4(&p->daddr)) /* never legal on a wire; it would pass for IPv4 */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Changing a packet: address and port with every checksum, hop limit, outer headers. Tier: established.
+ * Changing a packet: address and port with every checksum, hop limit. Tier: established.
  *
  * XDP holds whole frames with finished checksums and changes them directly. In TC a checksum may be partial (left to
  * the device), so the transport checksum goes through the kernel's helpers, which know.
@@ -130,88 +130,6 @@ static __always_inline int hop_limit_decrement(void *ctx, const int hook, const 
 		csum_apply(&ip->check, csum_diff16(bpf_htons(0x0100), 0));
 	}
 	return 0;
-}
-
-static __always_inline int is_outer_v6(const union addr *server)
-{
-	return !addr_is_v4(server);
-}
-
-static __always_inline __u32 tunnel_overhead(const union addr *server)
-{
-	return is_outer_v6(server) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-}
-
-static __always_inline void tunnel_header_v4(struct iphdr *o, const struct packet *p, const union addr *src,
-					     const union addr *dst)
-{
-	__u16 *word = (__u16 *)o;
-	__u64 sum = 0;
-
-	__builtin_memset(o, 0, sizeof(*o));
-	*(__u8 *)o = 0x45;
-	o->tos = p->tos;
-	o->tot_len = bpf_htons(p->length + sizeof(*o));
-	o->frag_off = p->df ? bpf_htons(IP_DF) : 0;
-	o->ttl = p->ttl - 1;
-	o->protocol = p->v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
-	o->saddr = src->w[3];
-	o->daddr = dst->w[3];
-#pragma unroll
-	for (int i = 0; i < sizeof(*o) / 2; i++)
-		sum += word[i];
-	o->check = ~csum_fold(sum);
-}
-
-static __always_inline void tunnel_header_v6(struct ipv6hdr *o, const struct packet *p, const union addr *src,
-					     const union addr *dst)
-{
-	__builtin_memset(o, 0, sizeof(*o));
-	*(__be32 *)o = bpf_htonl(0x60000000u | (__u32)p->tos << 20);
-	o->payload_len = bpf_htons(p->length);
-	o->nexthdr = p->v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
-	o->hop_limit = p->ttl - 1;
-	__builtin_memcpy(&o->saddr, src, 16);
-	__builtin_memcpy(&o->daddr, dst, 16);
-}
-
-/* Make `size` bytes of room between Ethernet and the packet and write `outer` there. */
-static __always_inline int tunnel_push(void *ctx, const int hook, const void *outer, const __u32 size, const int v6)
-{
-	if (hook == HOOK_TC) {
-		__u64 flags = v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
-
-		if (bpf_skb_adjust_room(ctx, size, BPF_ADJ_ROOM_MAC, flags))
-			return -1;
-		return bpf_skb_store_bytes(ctx, L3_OFFSET, outer, size, 0);
-	}
-	if (bpf_xdp_adjust_head(ctx, -(int)size))
-		return -1;
-	void *data = packet_data(ctx, hook), *end = packet_end(ctx, hook);
-	struct ethhdr *eth = data;
-
-	if (data + L3_OFFSET + size > end)
-		return -1;
-	/* MAC addresses are written by whoever transmits. */
-	eth->h_proto = v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-	__builtin_memcpy(data + L3_OFFSET, outer, size);
-	return 0;
-}
-
-/* Wrap the packet, whose hop limit was already decremented, for `server`. */
-static __always_inline int tunnel_wrap(void *ctx, const int hook, const struct packet *p, const union addr *source,
-				       const union addr *server)
-{
-	if (is_outer_v6(server)) {
-		struct ipv6hdr outer;
-
-		tunnel_header_v6(&outer, p, source, server);
-		return tunnel_push(ctx, hook, &outer, sizeof(outer), 1);
-	}
-	struct iphdr outer;
-
-	tunnel_header_v4(&outer, p, source, server);
-	return tunnel_push(ctx, hook, &outer, sizeof(outer), 0);
 }
 
 #endif

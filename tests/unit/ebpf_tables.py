@@ -47,6 +47,7 @@ class MemoryTables:
 
     def __post_init__(self) -> None:
         self.settings = np.zeros(1, abi.SETTINGS)
+        self.settings["rules"] = abi.Rule.PMTU_DISC
         self.filter = np.zeros((1 << abi.FILTER_BITS) * 2 // 512, abi.FILTER_LINE)
         self.tags = np.zeros(self.lines * abi.CONN_WAYS, "<u4")
         self.conns = np.zeros(self.lines * abi.CONN_WAYS, abi.CONN)

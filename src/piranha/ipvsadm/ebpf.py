@@ -13,7 +13,7 @@ from piranha.dataplane.ebpf.plane import EbpfPlane, PlaneSettings
 from piranha.dataplane.ebpf.tables import Capacity
 from piranha.dataplane.ipvs.ownership import Ownership, table_identity
 from piranha.dataplane.memory import DEFAULT_TIMEOUTS
-from piranha.dataplane.port import AddService, Connection, Operation, SyncDaemon
+from piranha.dataplane.port import AddService, Clear, Connection, DeleteService, Operation, SyncDaemon
 from piranha.ipvsadm.table import CannotOpenError, PlaneTable
 from piranha.model.configuration import Configuration
 from piranha.model.service import ServiceStatus, Timeouts
@@ -53,9 +53,13 @@ class EbpfTable:
             by_hand.intend(made)
         outcomes = table.apply(operations)
         for operation, refused in zip(operations, outcomes, strict=True):
-            if isinstance(operation, AddService) and refused is None:
-                by_hand.add(operation.service.key)
-        by_hand.keep_only({status.service.key for status in table.snapshot()})
+            match operation:
+                case AddService(service=service) if refused is None:
+                    by_hand.add(service.key)
+                case DeleteService(key=key) if refused is None:
+                    by_hand.discard(key)
+                case Clear():
+                    by_hand.keep_only(())
         by_hand.save()
         return outcomes
 

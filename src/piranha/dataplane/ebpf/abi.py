@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from piranha.dataplane.ebpf.btf import Btf
 from piranha.model.address import IPAddress
-from piranha.model.service import ForwardingMethod, Protocol, ServiceKey
+from piranha.model.service import Destination, ForwardingMethod, Protocol, ServiceKey, TunnelChecksum, TunnelType
 
 CONN_WAYS = 16
 REV_WAYS = 8
@@ -63,6 +63,7 @@ class Rule(IntFlag):
     EXPIRE_QUIESCENT_TEMPLATE = 0x02
     SLOPPY_TCP = 0x04
     SLOPPY_SCTP = 0x08
+    PMTU_DISC = 0x10
 
 
 class FilterBit(IntFlag):
@@ -75,6 +76,9 @@ METHODS: dict[ForwardingMethod, int] = {
     ForwardingMethod.DIRECT: 1,
     ForwardingMethod.TUNNEL: 2,
 }
+TUNNELS: tuple[TunnelType, ...] = (TunnelType.IPIP, TunnelType.GUE, TunnelType.GRE)
+"""By IPVS's numbers."""
+TUNNEL_CHECKSUMS: tuple[TunnelChecksum, ...] = (TunnelChecksum.NONE, TunnelChecksum.FULL, TunnelChecksum.REMOTE)
 METHOD_NAMES: dict[int, ForwardingMethod] = {number: method for method, number in METHODS.items()}
 
 # Names and default time-outs in seconds of IPVS (Linux net/netfilter/ipvs/ip_vs_proto_tcp.c), by state number.
@@ -152,6 +156,7 @@ DEST = np.dtype(
         ("tunnel_flags", "u1"),
     ]
 )
+DEST_WORDS = DEST.itemsize // 4
 NEXTHOP = np.dtype(
     [
         ("ifindex", "<u4"),
@@ -275,6 +280,12 @@ def pack_address(address: IPAddress) -> bytes:
 def unpack_address(raw: bytes | NDArray[np.uint8]) -> IPAddress:
     packed = bytes(raw)
     return IPv4Address(packed[12:]) if packed[:12] == b"\0" * 10 + b"\xff\xff" else IPv6Address(packed)
+
+
+def pack_tunnel(destination: Destination) -> int:
+    """The tunnel's port, type and flags: the last word of a `struct dest`, so that packets never see a mixture."""
+    kind, flags = TUNNELS.index(destination.tunnel), TUNNEL_CHECKSUMS.index(destination.tunnel_checksum)
+    return int.from_bytes(destination.tunnel_port.to_bytes(2, "big") + bytes([kind, flags]), "little")
 
 
 def pack_mask(network: IPv4Network | IPv6Network) -> bytes:

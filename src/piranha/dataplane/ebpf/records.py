@@ -369,6 +369,9 @@ class Records:
     def _write_destination(self, record: _DestinationRecord) -> None:
         row = self._tables.dests[record.index]
         row["method"] = abi.METHODS[record.destination.method]
+        self._tables.dests.view("<u4").reshape(-1, abi.DEST_WORDS)[record.index, -1] = abi.pack_tunnel(
+            record.destination
+        )
         row["weight"] = record.destination.weight
         upper, old = record.destination.upper_threshold, int(row["upper"])
         if upper == 0 or upper > old:
@@ -515,6 +518,9 @@ class Records:
             weight=max(0, int(row["weight"])),
             upper_threshold=int(row["upper"]),
             lower_threshold=int(row["lower"]),
+            tunnel=abi.TUNNELS[int(row["tunnel_type"])],
+            tunnel_port=int(row["tunnel_port"]),
+            tunnel_checksum=abi.TUNNEL_CHECKSUMS[int(row["tunnel_flags"])],
         )
         self.addresses[key.address].add(index)
         service = (

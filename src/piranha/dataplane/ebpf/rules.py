@@ -41,5 +41,7 @@ def check_destination(service: ServiceKey, destination: Destination) -> None:
             f"{service}: {key}: the lower threshold {destination.lower_threshold} is above the upper one "
             f"{destination.upper_threshold}",
         )
-    if destination.method is ForwardingMethod.TUNNEL and destination.tunnel is not TunnelType.IPIP:
-        raise RefusedError(RefusalKind.UNSUPPORTED, f"{service}: {key}: {destination.tunnel} tunnels are not built yet")
+    if not 0 <= destination.tunnel_port <= 65535:
+        raise RefusedError(RefusalKind.INVALID, f"{service}: {key}: {destination.tunnel_port} is no port")
+    if destination.tunnel is TunnelType.GUE and not destination.tunnel_port:
+        raise RefusedError(RefusalKind.INVALID, f"{service}: {key}: a gue tunnel needs a port")

@@ -22,9 +22,10 @@ _SWITCHES = {
     "expire_quiescent_template": Rule.EXPIRE_QUIESCENT_TEMPLATE,
     "sloppy_tcp": Rule.SLOPPY_TCP,
     "sloppy_sctp": Rule.SLOPPY_SCTP,
+    "pmtu_disc": Rule.PMTU_DISC,
 }
 # What the kernel programs do whatever is asked; another value is refused.
-_FIXED = {"cache_bypass": False, "nat_icmp_send": False, "pmtu_disc": True, "schedule_icmp": False}
+_FIXED = {"cache_bypass": False, "nat_icmp_send": False, "schedule_icmp": False}
 
 
 class Settings:

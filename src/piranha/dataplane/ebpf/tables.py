@@ -95,6 +95,7 @@ class Tables:
         s["hz"] = hz
         s["route_shift"] = hz.bit_length()
         s["conn_reuse_mode"] = 1
+        s["rules"] = abi.Rule.PMTU_DISC
         s["icmp_rate"], s["icmp_burst"] = 1000, 100
         s["tcp_timeout"][: len(abi.TCP_STATES)] = [seconds * hz for _, seconds in abi.TCP_STATES]
         s["sctp_timeout"][: len(abi.SCTP_STATES)] = [seconds * hz for _, seconds in abi.SCTP_STATES]

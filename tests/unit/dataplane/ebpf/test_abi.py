@@ -65,6 +65,9 @@ def test_constants_are_the_headers() -> None:
     assert [shown.get(numbers[n], numbers[n]) for n in sorted(numbers)] == [name for name, _ in abi.SCTP_STATES]
     for method, word in (("nat", "MASQ"), ("direct", "DIRECT"), ("tunnel", "TUNNEL")):
         assert constants[f"METHOD_{word}"] == abi.METHODS[ForwardingMethod(method)]
+    for number, type_ in enumerate(abi.TUNNELS):
+        assert constants[f"TUNNEL_{type_.name}"] == number
+    assert (constants["TUNNEL_CSUM"], constants["TUNNEL_REMCSUM"]) == (1, 2)
     for name in (
         "CONN_WAYS",
         "REV_WAYS",

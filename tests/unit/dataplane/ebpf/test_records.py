@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -22,6 +23,8 @@ from piranha.dataplane.port import (
     EditDestination,
     EditService,
     Operation,
+    RefusalKind,
+    RefusedError,
     SetTimeouts,
 )
 from piranha.model.service import (
@@ -32,6 +35,8 @@ from piranha.model.service import (
     Service,
     ServiceKey,
     Timeouts,
+    TunnelChecksum,
+    TunnelType,
 )
 
 MASQ, DIRECT, TUNNEL = ForwardingMethod.MASQUERADE, ForwardingMethod.DIRECT, ForwardingMethod.TUNNEL
@@ -147,6 +152,32 @@ def test_tunnels_may_cross_families() -> None:
     where = world.service(1)
     world.apply(AddDestination(service=where, destination=Destination(key=SIX.key, method=TUNNEL)))
     assert len(world.records.snapshot()[0].destinations) == 1
+
+
+@pytest.mark.parametrize("checksum", list(TunnelChecksum))
+@pytest.mark.parametrize("type_", list(TunnelType))
+def test_tunnels_are_written_and_read_back(type_: TunnelType, checksum: TunnelChecksum) -> None:
+    world = World()
+    where = world.service(1)
+    wanted = replace(server(1), method=TUNNEL, tunnel=type_, tunnel_port=6080, tunnel_checksum=checksum)
+    world.apply(AddDestination(service=where, destination=replace(wanted, tunnel=TunnelType.IPIP)))
+    world.apply(EditDestination(service=where, destination=wanted))
+    row = world.memory.dests[1]
+    assert (row["tunnel_type"], row["tunnel_port"]) == (list(TunnelType).index(type_), 6080)
+    assert row["tunnel_flags"] == {"nocsum": 0, "csum": 1, "remcsum": 2}[checksum]
+    (found,) = world.again().records.snapshot()[0].destinations
+    assert found.destination == wanted
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_gue_tunnel_needs_a_port(port: int) -> None:
+    world = World()
+    where = world.service(1)
+    gue = replace(server(1), method=TUNNEL, tunnel=TunnelType.GUE, tunnel_port=port)
+    with pytest.raises(RefusedError, match="port") as refused:
+        world.apply(AddDestination(service=where, destination=gue))
+    assert refused.value.kind is RefusalKind.INVALID
+    assert not world.records.snapshot()[0].destinations
 
 
 def test_no_room_for_more() -> None:

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Room to work in, one for each CPU: the stack of 512 bytes is too small for all that a packet may need. */
+#ifndef PIRANHA_WORKBENCH_H
+#define PIRANHA_WORKBENCH_H
+
+#include "conn.h"
+#include "maps.h"
+#include "packet.h"
+
+#define WORKBENCH_CHUNK 256
+#define SHIM_WORDS 3 /* most that stands between the outer and inner IP header of a tunnel */
+
+struct workbench {
+	struct packet template_key;
+	struct flow template_flow;
+	struct flow reverse;
+	struct service_key service;
+	__u32 control;
+	struct conn one_packet; /* a one-packet connection lives as long as its packet */
+	struct fragment_key fragment; /* of the fragment under way */
+	struct fragment remembered;
+	__be32 shim[SHIM_WORDS];
+	__be32 chunk[WORKBENCH_CHUNK / 4]; /* of a packet that is read whole */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct workbench);
+} workbench SEC(".maps");
+#define ONE_PACKET_SLOT 0xfffffffeu
+
+static __always_inline struct workbench *workbench_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&workbench, &zero);
+}
+
+static __always_inline struct conn *one_packet_conn(void)
+{
+	struct workbench *w = workbench_get();
+
+	return w ? &w->one_packet : NULL;
+}
+
+#endif
