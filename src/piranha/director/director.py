@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 import piranha
 from piranha.base.clock import Clock
 from piranha.config.plain import as_plain
-from piranha.dataplane.port import ConnectionFilter, DataPlane, Operation
+from piranha.dataplane.port import ConnectionFilter, DataPlane, EditDestination, EditService, Operation
 from piranha.dataplane.series import apply_each
 from piranha.dataplane.wire import (
     connections_to_json,
@@ -217,7 +217,9 @@ class Director:
 
     def apply_by_hand(self, operations: Sequence[Operation]) -> AppliedDocument:
         """What ipvsadm asks for, each operation on its own. The next tick repairs what lvs.cf says otherwise."""
-        before = self._switch.snapshot()
+        # Only edits have an old value to tell, and a table of thousands takes its time.
+        edits = any(isinstance(operation, EditService | EditDestination) for operation in operations)
+        before = self._switch.snapshot() if edits else ()
         outcomes = apply_each(self._plane, operations)
         self._by_hand.note(operations, outcomes)
         done = [operation for operation, refused in zip(operations, outcomes, strict=True) if refused is None]
