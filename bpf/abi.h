@@ -88,6 +88,24 @@ enum tcp_state {
 };
 #define UDP_S_NORMAL 0
 
+enum sctp_state {
+	SCTP_S_NONE,
+	SCTP_S_INIT1,
+	SCTP_S_INIT,
+	SCTP_S_COOKIE_SENT,
+	SCTP_S_COOKIE_REPLIED,
+	SCTP_S_COOKIE_WAIT,
+	SCTP_S_COOKIE,
+	SCTP_S_COOKIE_ECHOED,
+	SCTP_S_ESTABLISHED,
+	SCTP_S_SHUTDOWN_SENT,
+	SCTP_S_SHUTDOWN_RECEIVED,
+	SCTP_S_SHUTDOWN_ACK_SENT,
+	SCTP_S_REJECTED,
+	SCTP_S_CLOSED,
+	SCTP_S_COUNT,
+};
+
 #define DEST_PRESENT 0x01 /* in its service's table; a removed one keeps its record while connections use it */
 #define DEST_LOCAL 0x04 /* the address is this host's own */
 #define DEST_MASQUERADED 0x08 /* is or was masqueraded: replies of such connections may come; user space alone reads it */
@@ -214,6 +232,7 @@ struct settings {
 	__u32 hz;
 	__u32 flags;
 	__u32 tcp_timeout[STATES]; /* jiffies */
+	__u32 sctp_timeout[STATES];
 	__u32 udp_timeout;
 	__u32 route_shift; /* jiffies >> route_shift counts periods of about a second */
 	__u64 mac[OWN_MACS]; /* of devices that run the XDP program, 6 bytes in the low end; 0 ends the list */

@@ -5,6 +5,7 @@
 
 #include "abi.h"
 #include "packet.h"
+#include "sctp_state.h"
 #include "tcp_state.h"
 
 static __always_inline __u32 now_jiffies(void)
@@ -53,27 +54,42 @@ static __always_inline void dest_unbind(struct dest *d, __u32 life)
 		d->overload = 0;
 }
 
-/* Tier: established. Advance the state by one packet, keep the destination's counts, restart the time-out. */
-static __always_inline void conn_touch(const struct settings *s, struct conn *c, struct dest *d, const struct packet *p,
-				       enum tcp_view view, __u32 now)
+/* The loser of a race between two directions changes nothing: the other packet was as good. */
+static __always_inline void conn_enter(struct conn *c, struct dest *d, __u32 life, __u8 proto, __u8 state, int active)
+{
+	__u32 flags = LIFE_FLAGS(life) & ~CONN_INACTIVE;
+
+	if (!active)
+		flags |= CONN_INACTIVE;
+	__u32 next = LIFE(proto, state, flags);
+	if (next != life && __sync_val_compare_and_swap(&c->life, life, next) == life &&
+	    (LIFE_FLAGS(life) ^ flags) & CONN_INACTIVE) {
+		dest_add(d, life, -1);
+		dest_add(d, next, 1);
+	}
+}
+
+/*
+ * Tier: established. Advance the state by one packet, keep the destination's counts, restart the time-out. The packet is
+ * still as it came.
+ */
+static __always_inline void conn_touch(void *ctx, const int hook, const struct settings *s, struct conn *c,
+				       struct dest *d, const struct packet *p, enum view view, __u32 now)
 {
 	__u32 timeout = s->udp_timeout;
 
 	if (p->proto == IPPROTO_TCP) {
 		__u32 life = c->life;
 		__u8 state = tcp_state_next(LIFE_STATE(life), p->tcp_flags, view);
-		__u32 flags = LIFE_FLAGS(life) & ~CONN_INACTIVE;
 
-		if (!tcp_state_active(state))
-			flags |= CONN_INACTIVE;
-		__u32 next = LIFE(IPPROTO_TCP, state, flags);
-		/* The loser of a race between two directions changes nothing: the other packet was as good. */
-		if (next != life && __sync_val_compare_and_swap(&c->life, life, next) == life &&
-		    (LIFE_FLAGS(life) ^ flags) & CONN_INACTIVE) {
-			dest_add(d, life, -1);
-			dest_add(d, next, 1);
-		}
+		conn_enter(c, d, life, IPPROTO_TCP, state, tcp_state_active(state));
 		timeout = s->tcp_timeout[state & (STATES - 1)];
+	} else if (p->proto == IPPROTO_SCTP) {
+		__u32 life = c->life;
+		__u8 state = sctp_state_next(LIFE_STATE(life), sctp_chunk(ctx, hook, p), view);
+
+		conn_enter(c, d, life, IPPROTO_SCTP, state, sctp_state_active(state));
+		timeout = s->sctp_timeout[state & (STATES - 1)];
 	}
 	__u32 expires = now + timeout;
 	if (c->expires != expires)

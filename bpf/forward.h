@@ -119,7 +119,7 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 {
 	__u32 method = LIFE_FLAGS(c->life) & CONN_METHOD;
 	__u32 dest = c->dest, hop = d->nexthop, local = d->flags & DEST_LOCAL;
-	enum tcp_view view = method == METHOD_MASQ ? VIEW_CLIENT : VIEW_ONE_WAY;
+	enum view view = method == METHOD_MASQ ? VIEW_CLIENT : VIEW_ONE_WAY;
 	struct nexthop *nh = hop ? bpf_map_lookup_elem(&nexthops, &hop) : NULL;
 	__u32 overhead = 0;
 
@@ -139,7 +139,7 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 		if (method == METHOD_TUNNEL && !nh)
 			return verdict_drop(hook, REASON_NO_ROUTE);
 	}
-	conn_touch(s, c, d, p, view, now);
+	conn_touch(ctx, hook, s, c, d, p, view, now);
 	stats_in(dest, p->length);
 	if (local && method != METHOD_MASQ)
 		return verdict_pass(hook);
@@ -178,7 +178,7 @@ static __always_inline int forward_to_client(void *ctx, const int hook, const st
 		if (too_big(ctx, hook, p, 0, r.mtu))
 			return refuse_too_big(ctx, p, r.mtu);
 	}
-	conn_touch(s, c, d, p, VIEW_SERVER, now);
+	conn_touch(ctx, hook, s, c, d, p, VIEW_SERVER, now);
 	stats_out(dest, p->length);
 	if (hop_limit_decrement(ctx, hook, p) || rewrite(ctx, hook, p, SIDE_SOURCE, &c->vaddr, c->vport))
 		return verdict_drop(hook, REASON_REWRITE_FAILED);

@@ -95,6 +95,17 @@ static __always_inline void icmp_kind(struct icmp_message *m, const struct packe
 	}
 }
 
+/* Bytes of the transport header that an error quotes. An INIT is known by the tag in its chunk, behind the two headers. */
+static __always_inline __u32 icmp_quoted_transport(const struct packet *p, __u32 header)
+{
+	if (p->proto == IPPROTO_UDP)
+		return sizeof(struct udphdr);
+	if (p->proto == IPPROTO_SCTP)
+		return p->length < header + sizeof(struct sctp_header) + 4 ? sizeof(struct sctp_header) :
+									     sizeof(struct sctp_header) + 4;
+	return sizeof(struct tcphdr);
+}
+
 /*
  * Turn the packet into an ICMP error about itself and send it back where it came from. Returns a TC verdict.
  *
@@ -109,7 +120,7 @@ __noinline int icmp_send(struct __sk_buff *skb, struct packet *p, enum icmp_erro
 	if (!p || !s)
 		return TC_ACT_SHOT;
 	__u32 plain = L3_OFFSET + (p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
-	__u32 quote = plain - L3_OFFSET + (p->proto == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr));
+	__u32 quote = plain - L3_OFFSET + icmp_quoted_transport(p, plain - L3_OFFSET);
 	__u32 outer = plain - L3_OFFSET + ICMP_HEADER;
 	__u8 mac[12];
 
@@ -206,7 +217,7 @@ static __always_inline int icmp_read_quote(struct __sk_buff *skb, const struct p
 		addr_set_v4(&q->flow.daddr, ip.saddr);
 		q->ports = q->ip + (*(__u8 *)&ip & 0xf) * 4;
 	}
-	if (q->flow.proto != IPPROTO_TCP && q->flow.proto != IPPROTO_UDP)
+	if (q->flow.proto != IPPROTO_TCP && q->flow.proto != IPPROTO_UDP && q->flow.proto != IPPROTO_SCTP)
 		return -1;
 	if (bpf_skb_load_bytes(skb, q->ports, ports, sizeof(ports)))
 		return -1;

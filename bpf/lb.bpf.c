@@ -56,6 +56,8 @@ static __always_inline void one_packet_make(struct conn *c, const struct packet 
 /* May this packet begin a connection? IPVS's rule for each protocol. */
 static __always_inline int may_begin(const struct settings *s, const struct packet *p)
 {
+	if (p->proto == IPPROTO_SCTP)
+		return p->chunk == SCTP_INIT || (s->rules & RULE_SLOPPY_SCTP && p->chunk != SCTP_ABORT);
 	if (p->proto != IPPROTO_TCP)
 		return 1;
 	if (p->tcp_flags & TCP_RST || !(p->tcp_flags & TCP_SYN || s->rules & RULE_SLOPPY_TCP))
@@ -163,10 +165,17 @@ static __always_inline int refuse_new(void *ctx, const int hook, struct packet *
 	return verdict_drop(hook, -reason);
 }
 
+/* Is it what a client begins with, a SYN or an INIT? */
+static __always_inline int packet_begins(const struct packet *p)
+{
+	return p->proto == IPPROTO_TCP ? p->tcp_flags & TCP_SYN : p->proto == IPPROTO_SCTP && p->chunk == SCTP_INIT;
+}
+
 /*
  * Tier: established. Is the connection that was found past, so that the packet begins a new one? Expired; a SYN on a
- * finished one (conn_reuse_mode: bit 0 for TIME_WAIT and CLOSE, bit 1 also for FIN_WAIT where only the client is seen);
- * with expire_nodest_conn any packet for a removed destination, and a SYN for a quiesced one.
+ * finished one (conn_reuse_mode: bit 0 for TIME_WAIT and CLOSE, bit 1 also for FIN_WAIT where only the client is seen),
+ * an INIT on a closed one (any conn_reuse_mode but 0); with expire_nodest_conn any packet for a removed destination, and
+ * a SYN or INIT for a quiesced one.
  */
 static __always_inline int connection_over(const struct settings *s, const struct packet *p, const struct conn *c,
 					   const struct dest *d, __u32 now)
@@ -174,8 +183,11 @@ static __always_inline int connection_over(const struct settings *s, const struc
 	if (conn_expired(c, now))
 		return 1;
 	if (s->rules & RULE_EXPIRE_NODEST && d &&
-	    (!(d->flags & DEST_PRESENT) || (p->tcp_flags & TCP_SYN && d->weight <= 0)))
+	    (!(d->flags & DEST_PRESENT) || (packet_begins(p) && d->weight <= 0)))
 		return 1;
+	if (p->proto == IPPROTO_SCTP)
+		return p->chunk == SCTP_INIT && !c->control && s->conn_reuse_mode &&
+		       LIFE_STATE(c->life) == SCTP_S_CLOSED;
 	if (p->proto != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || c->control)
 		return 0;
 	__u32 state = LIFE_STATE(c->life);
@@ -310,6 +322,8 @@ static __always_inline int balance(void *ctx, const int hook, const struct setti
 		return verdict_pass(hook);
 	if (parsed == TRUNCATED || parsed == FRAGMENT) /* in TC, both were dealt with before */
 		return hook == HOOK_XDP ? verdict_hand_on() : verdict_pass(hook);
+	if (hook == HOOK_XDP && parsed == PARSED_UNFINISHED)
+		return verdict_hand_on();
 	if (to_vip) {
 		int verdict = from_client(ctx, hook, s, p);
 
@@ -363,7 +377,8 @@ static __always_inline int parse_skb(struct __sk_buff *skb, struct packet *p)
 		}
 		parsed = packet_parse(p, data, end, skb->len);
 	}
-	return parsed == TRUNCATED ? MALFORMED : parsed;
+	/* TC's output knows what is left to the device. */
+	return parsed == PARSED_UNFINISHED ? PARSED : parsed == TRUNCATED ? MALFORMED : parsed;
 }
 
 /* A frame of its own: the stack of the TC program is shared with the ICMP code, and one call costs it nothing. */
@@ -421,7 +436,7 @@ static __always_inline int reply_of_local(struct __sk_buff *skb, const struct se
 		return TC_ACT_UNSPEC;
 	__u32 dest = c->dest;
 
-	conn_touch(s, c, d, p, VIEW_SERVER, now);
+	conn_touch(skb, HOOK_TC, s, c, d, p, VIEW_SERVER, now);
 	stats_out(dest, p->length);
 	if (rewrite(skb, HOOK_TC, p, SIDE_SOURCE, &c->vaddr, c->vport))
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reading a packet: Ethernet, IPv4 or IPv6, TCP or UDP. Tier: established.
+ * Reading a packet: Ethernet, IPv4 or IPv6, TCP, UDP or SCTP. Tier: established.
  *
  * Nothing is kept as a pointer: helpers invalidate packet pointers, so a packet is offsets and copies,
  * and whoever wants to touch it asks for a pointer with fresh bounds.
@@ -43,6 +43,38 @@
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
+/* Which half of a connection a packet is of, as the state tables have them. */
+enum view { VIEW_CLIENT, VIEW_SERVER, VIEW_ONE_WAY, VIEWS };
+
+/* RFC 9260, chapter 3: the common header, then one chunk or more, each padded to a whole word. */
+enum sctp_chunk_type {
+	SCTP_DATA = 0,
+	SCTP_INIT = 1,
+	SCTP_INIT_ACK = 2,
+	SCTP_ABORT = 6,
+	SCTP_SHUTDOWN = 7,
+	SCTP_SHUTDOWN_ACK = 8,
+	SCTP_ERROR = 9,
+	SCTP_COOKIE_ECHO = 10,
+	SCTP_COOKIE_ACK = 11,
+	SCTP_SHUTDOWN_COMPLETE = 14,
+};
+
+struct sctp_chunk_header {
+	__u8 type;
+	__u8 flags;
+	__be16 length; /* this header included, padding not */
+};
+
+struct sctp_header {
+	__be16 source;
+	__be16 dest;
+	__be32 tag;
+	__u32 check; /* least byte first */
+	struct sctp_chunk_header chunk; /* the first one */
+};
+#define SCTP_COMMON_HEADER 12
+
 struct packet {
 	union addr saddr;
 	union addr daddr;
@@ -53,7 +85,10 @@ struct packet {
 	__u32 mark; /* of the socket buffer; 0 in XDP */
 	__u8 proto;
 	__u8 v6;
-	__u8 tcp_flags;
+	union {
+		__u8 tcp_flags;
+		__u8 chunk; /* SCTP: type of the first one */
+	};
 	__u8 ttl;
 	__u8 tos;
 	__u8 flags; /* PACKET_* */
@@ -64,7 +99,8 @@ struct packet {
 
 /* Results of packet_parse. */
 enum {
-	PARSED,	     /* TCP or UDP with ports */
+	PARSED,	     /* TCP, UDP or SCTP with ports */
+	PARSED_UNFINISHED, /* the same, but SCTP without a checksum: it is left to the device that sends */
 	PARSED_ICMP, /* ICMP or ICMPv6 */
 	NOT_OURS,    /* not IP, or a protocol that is never switched */
 	FRAGMENT, /* addresses and length are known; `l4` is the transport header (IPv4) or the fragment header (IPv6) */
@@ -102,6 +138,12 @@ static __always_inline __u32 packet_ifindex(void *ctx, const int hook)
 static __always_inline __u32 packet_frame_length(void *ctx, const int hook, void *data, void *end)
 {
 	return hook == HOOK_XDP ? (__u32)(end - data) : ((struct __sk_buff *)ctx)->len;
+}
+
+/* Copy bytes of the frame, wherever they lie. Negative when it ends before. */
+static __always_inline long packet_load(void *ctx, const int hook, __u32 offset, void *to, __u32 size)
+{
+	return hook == HOOK_XDP ? bpf_xdp_load_bytes(ctx, offset, to, size) : bpf_skb_load_bytes(ctx, offset, to, size);
 }
 
 static __always_inline void addr_set_v4(union addr *a, __be32 v4)
@@ -180,6 +222,18 @@ static __always_inline int packet_parse_transport(struct packet *p, void *data, 
 		p->dport = udp->dest;
 		p->tcp_flags = 0;
 		return PARSED;
+	}
+	if (p->proto == IPPROTO_SCTP) {
+		struct sctp_header *sctp = header;
+
+		if (payload < sizeof(*sctp))
+			return MALFORMED;
+		if ((void *)(sctp + 1) > end)
+			return TRUNCATED;
+		p->sport = sctp->source;
+		p->dport = sctp->dest;
+		p->chunk = sctp->chunk.type;
+		return sctp->check ? PARSED : PARSED_UNFINISHED;
 	}
 	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6) {
 		if (payload < 8)

@@ -8,6 +8,7 @@
 #ifndef PIRANHA_REWRITE_H
 #define PIRANHA_REWRITE_H
 
+#include "crc32c.h"
 #include "csum.h"
 #include "packet.h"
 
@@ -32,6 +33,29 @@ static __always_inline int rewrite_transport_tc(struct __sk_buff *skb, const str
 	return 0;
 }
 
+/*
+ * SCTP's checksum covers its own packet and no addresses, so it follows the port alone. A checksum of 0 stays 0: it is left
+ * to the device (a partial checksum of a local stack, which must find 0 there), or not used at all (RFC 9653).
+ */
+static __always_inline int rewrite_sctp(void *l4, void *end, const struct packet *p, const int side, __be16 port)
+{
+	struct sctp_header *sctp = l4;
+
+	if ((void *)(sctp + 1) > end)
+		return -1;
+	__u32 ports = *(__u32 *)l4;
+	if (side)
+		sctp->dest = port;
+	else
+		sctp->source = port;
+	__u32 change = ports ^ *(__u32 *)l4;
+	if (change && sctp->check && p->flags & PACKET_FRAGMENT) /* how much follows is not known */
+		return -1;
+	if (change && sctp->check)
+		sctp->check ^= crc32c_change(change, p->length - ((p->l4 & L4_OFFSET_MASK) - L3_OFFSET));
+	return 0;
+}
+
 /* Set the source or destination of `p` to `addr`, `port`. Negative: nothing was changed that matters; drop it. */
 static __always_inline int rewrite(void *ctx, const int hook, const struct packet *p, const int side,
 				   const union addr *addr, __be16 port)
@@ -40,7 +64,7 @@ static __always_inline int rewrite(void *ctx, const int hook, const struct packe
 	__be16 old = side ? p->dport : p->sport;
 	__u64 diff = csum_diff_addr(from, addr);
 
-	if (hook == HOOK_TC && rewrite_transport_tc(ctx, p, diff, old, port))
+	if (hook == HOOK_TC && p->proto != IPPROTO_SCTP && rewrite_transport_tc(ctx, p, diff, old, port))
 		return -1;
 	void *data = packet_data(ctx, hook), *end = packet_end(ctx, hook);
 	void *l4 = data + (p->l4 & L4_OFFSET_MASK);
@@ -54,6 +78,9 @@ static __always_inline int rewrite(void *ctx, const int hook, const struct packe
 		if (hook == HOOK_XDP)
 			csum_apply(&tcp->check, diff + csum_diff16(old, port));
 		ports[side] = port;
+	} else if (p->proto == IPPROTO_SCTP) {
+		if (rewrite_sctp(l4, end, p, side, port))
+			return -1;
 	} else {
 		struct udphdr *udp = l4;
 

@@ -104,10 +104,10 @@ static __always_inline int dest_usable(const struct dest *d)
 	return d->flags & DEST_PRESENT && !d->overload && d->weight > 0;
 }
 
-/* IPVS's load of a destination: an active connection weighs 256 times an inactive one, and counts in the total too. */
+/* IPVS's load of a destination: an active connection weighs as much as 256 inactive ones. */
 static __always_inline __u64 dest_overhead(const struct dest *d)
 {
-	return (__u64)d->active * 257 + d->inactive;
+	return (__u64)d->active * 256 + d->inactive;
 }
 
 /* The next usable entry in turn. All are looked at if need be: a heavy destination that is full or just removed may

@@ -10,7 +10,6 @@
 #include "abi.h"
 #include "packet.h"
 
-enum tcp_view { VIEW_CLIENT, VIEW_SERVER, VIEW_ONE_WAY, VIEWS };
 enum tcp_event { EVENT_SYN, EVENT_FIN, EVENT_ACK, EVENT_RST };
 
 #define NO TCP_S_NONE
@@ -83,7 +82,7 @@ static const __u8 tcp_next[VIEWS * STATES * 4] = {
 #undef SA
 
 /* One segment is one event: RST before SYN before FIN before ACK; a segment with none of them closes. */
-static __always_inline __u8 tcp_state_next(__u8 state, __u8 flags, enum tcp_view view)
+static __always_inline __u8 tcp_state_next(__u8 state, __u8 flags, enum view view)
 {
 	__u32 event;
 

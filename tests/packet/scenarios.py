@@ -18,6 +18,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from piranha.dataplane import port
+from piranha.dataplane.ebpf.slots import GRACE_S
 from piranha.model.mark import MarkRule
 from piranha.model.service import (
     Destination,
@@ -68,11 +69,22 @@ def named(*prefixes: str) -> list[sc.Scenario]:
 
 
 def expected(scenario: sc.Scenario) -> list[list[str]]:
-    """What the real IPVS chose, for each step that opens connections."""
+    """What the real IPVS chose, for each step that opens connections; "" where its kernel dropped the packet before."""
+    words = {"masquerade": "", "refused": NOBODY, "dropped": ""}
     return [
-        [text.removeprefix("masquerade ") if text.startswith("masquerade ") else NOBODY for text in result]
+        [words[kind] + server for kind, _, server in (text.partition(" ") for text in result)]
         for step, result in zip(scenario.steps, recorded()[scenario.name], strict=True)
         if isinstance(step, sc.Open)
+    ]
+
+
+def differences(scenario: sc.Scenario, choices: list[list[str]]) -> list[str]:
+    """Where the choices are not those of the real IPVS."""
+    return [
+        f"connections {opened}, number {number}: {ours} instead of {theirs}"
+        for opened, (ours_all, theirs_all) in enumerate(zip(choices, expected(scenario), strict=True))
+        for number, (ours, theirs) in enumerate(zip(ours_all, theirs_all, strict=True))
+        if theirs and ours != theirs
     ]
 
 
@@ -93,7 +105,10 @@ class Stage:
             elif isinstance(step, sc.Send):
                 self._send(step)
             elif not isinstance(step, sc.Look):
+                self._bench.clock.advance(GRACE_S)  # one edit after another, so regions of the slots are free again
                 self._bench.plane.apply([self._operation(step)])
+                if isinstance(step, sc.AddDestination):
+                    self._bench.resolve(str(_endpoint(step.destination.endpoint)[0]))
         return choices
 
     # ---- edits ----
@@ -106,7 +121,6 @@ class Stage:
             case sc.EditService(service=service):
                 return port.EditService(service=_service(service))
             case sc.AddDestination(label=label, destination=destination):
-                self._bench.resolve(str(_endpoint(destination.endpoint)[0]))
                 return port.AddDestination(service=self._services[label], destination=_destination(destination))
             case sc.EditDestination(label=label, destination=destination):
                 return port.EditDestination(service=self._services[label], destination=_destination(destination))
@@ -122,7 +136,10 @@ class Stage:
 
     def _open(self, step: sc.Open, number: int) -> str:
         protocol, target = _flow(step.to)
-        client = (ip_address(int(ip_address(step.client)) + number * step.client_step), step.port + number * step.port_step)
+        client = (
+            ip_address(int(ip_address(step.client)) + number * step.client_step),
+            step.port + number * step.port_step,
+        )
         virtual = (ip_address(int(target[0]) + number * step.to_step), target[1])
         choice = self._from_client(protocol, client, virtual, "SYN")
         words = [*(("S:SYN+ACK", "C:ACK") if step.establish else ()),
@@ -146,7 +163,7 @@ class Stage:
         frame = _frame(protocol, client, virtual, word, CLIENT_MAC, self._bench.net.mac["cl"])
         verdict, out = self._bench.run_raw(frame)
         target = _target(out)
-        if verdict != "redirect" or target[0] == client[0] or target == virtual:
+        if verdict != "redirect" or _protocol(out) != protocol or target == virtual:
             return NOBODY
         self._chosen[client, virtual] = target
         return f"[{target[0]}]:{target[1]}" if target[0].version == 6 else f"{target[0]}:{target[1]}"
@@ -157,7 +174,9 @@ def _template(protocol: Protocol, version: int) -> bytes:
     return bytes(Ether() / (IP if version == 4 else IPv6)() / _LAYERS[protocol]() / b"data")
 
 
-def _frame(protocol: Protocol, source: Endpoint, target: Endpoint, word: str, source_mac: str, target_mac: str) -> bytes:
+def _frame(
+    protocol: Protocol, source: Endpoint, target: Endpoint, word: str, source_mac: str, target_mac: str
+) -> bytes:
     """A frame; its checksums are not those of its bytes (the programs only move them)."""
     version = source[0].version
     frame = bytearray(_template(protocol, version))
@@ -174,6 +193,10 @@ def _target(frame: bytes) -> Endpoint:
     """Where a frame goes to."""
     at, length = (14 + 16, 4) if frame[12:14] == b"\x08\x00" else (14 + 24, 16)
     return ip_address(frame[at : at + length]), int.from_bytes(frame[at + length + 2 : at + length + 4], "big")
+
+
+def _protocol(frame: bytes) -> int:
+    return frame[14 + 9] if frame[12:14] == b"\x08\x00" else frame[14 + 6]
 
 
 def _endpoint(text: str) -> Endpoint:

@@ -253,7 +253,7 @@ def test_later_ipv6_fragments_alone_go_to_the_stack(tc: Bench) -> None:
         assert_left_alone(tc, bytes(with_extensions(tc, HOP(), fragment)), "fragment")
 
 
-@pytest.mark.parametrize("next_header", [50, 51, 59, 132, 135, 139, 255])
+@pytest.mark.parametrize("next_header", [50, 51, 59, 136, 135, 139, 255])
 def test_other_protocols_are_not_ours(bench: Bench, next_header: int) -> None:
     set_up(bench)
     assert_left_alone(bench, patched(bytes(syn(bench, 6)), 20, next_header), None)

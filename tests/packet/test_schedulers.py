@@ -151,14 +151,14 @@ def test_wrr_looks_past_a_heavy_server_that_takes_nothing(bench: Bench) -> None:
     assert farm.picks(3) == "2 2 2"
 
 
-def test_lc_counts_active_257_times(bench: Bench) -> None:
+def test_lc_counts_active_256_times(bench: Bench) -> None:
     farm = Farm(bench, "lc", 1, 1)
     farm.load(1, 1, 0)
-    farm.load(2, 0, 256)
+    farm.load(2, 0, 255)
     assert farm.pick() == 2
-    farm.load(2, 0, 257)  # a tie with 1: the newest comes first
+    farm.load(2, 0, 256)  # a tie with 1: the newest comes first
     assert farm.pick() == 2
-    farm.load(2, 0, 258)
+    farm.load(2, 0, 257)
     assert farm.pick() == 1
 
 
@@ -177,7 +177,7 @@ def test_lc_spreads(bench: Bench) -> None:
 def test_wlc_compares_by_cross_multiplication(bench: Bench) -> None:
     farm = Farm(bench, "wlc", 3, 7)
     farm.load(1, 30, 1)
-    farm.load(2, 70, 2)  # (257 * 70 + 2) / 7 is less than (257 * 30 + 1) / 3
+    farm.load(2, 70, 2)  # (256 * 70 + 2) / 7 is less than (256 * 30 + 1) / 3
     assert farm.pick() == 2
     farm.load(2, 70, 3)
     farm.load(1, 30, 1)

@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tests.uml.ipvsadm_record import prepare_names, record_group
@@ -57,11 +58,11 @@ def main() -> None:
         set_kernel(name, ICMP_PER_SECOND)
     results: dict[str, Any] = {"kernel": platform.release(), "scenarios": {}, "ipvsadm": {}}
     for item in work.get("scenarios", []):
-        results["scenarios"][item["name"]] = in_new_network(lambda item=item: play(item))
+        results["scenarios"][item["name"]] = in_new_network(partial(play, item))
     if work.get("ipvsadm"):
         prepare_names()
     for group in work.get("ipvsadm", []):
-        results["ipvsadm"][group["name"]] = in_new_network(lambda group=group: record_group(group))
+        results["ipvsadm"][group["name"]] = in_new_network(partial(record_group, group))
     json.dump(results, sys.stdout)
 
 

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from piranha.base.paths import Paths
-from piranha.dataplane.ipvs.plane import STATE_FILE, IpvsPlane
+from piranha.dataplane.ipvs.plane import STATE_FILE, IpvsPlane, unload
 from piranha.dataplane.plan import foreign_conflicts, plan
 from piranha.dataplane.port import (
     AddDestination,
@@ -651,6 +651,15 @@ def test_a_record_of_another_boot_is_worth_nothing(plane: IpvsPlane, paths: Path
     again = IpvsPlane.open(paths)
     assert again.snapshot()[0].foreign
     again.close()
+
+
+def test_unload_takes_ours_out_and_nothing_else(plane: IpvsPlane, paths: Paths) -> None:
+    assert not unload(paths)
+    ipvsadm("-R", text=FOREIGN)
+    plane.apply([AddService(service=GOOD), AddDestination(service=V4, destination=SERVER)])
+    assert unload(paths)
+    assert saved() == FOREIGN.splitlines()
+    assert not unload(paths)
 
 
 async def test_it_may_be_called_from_a_running_loop(plane: IpvsPlane) -> None:

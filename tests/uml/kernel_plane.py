@@ -26,6 +26,7 @@ METHOD_WORDS = {number: word for word, number in METHODS.items()}
 TUNNELS = {"ipip": 0, "gue": 1, "gre": 2}
 TUNNEL_OPTIONS = {"nocsum": 0, "csum": 1, "remcsum": 2}
 ESTIMATOR_S = 2.0
+EXPIRY_S = 0.04  # an entry that was replaced is removed by its timer, two or three ticks of 10 ms later
 MARKED_TABLE = 100
 COUNTERS = Path("/proc/thread-self/net/ip_vs_stats_percpu")
 CONNECTIONS = Path("/proc/thread-self/net/ip_vs_conn")
@@ -89,12 +90,11 @@ class KernelPlane:
         """A mark on what the clients send, by tc: this kernel has no nftables. Marked packets are ours whatever their target."""
         if not self._marks:
             subprocess.run(["tc", "qdisc", "add", "dev", CLIENT_SIDE, "clsact"], check=True)
-            routes = [f"-{version} route add local default dev lo table {MARKED_TABLE}" for version in (4, 6)]
-            subprocess.run(["ip", "-batch", "-"], input="\n".join(routes), text=True, check=True)
-        rules = [f"-{version} rule add fwmark {step.mark} lookup {MARKED_TABLE}" for version in (4, 6)]
-        subprocess.run(["ip", "-batch", "-"], input="\n".join(rules), text=True, check=True)
         self._marks += 1
         version6 = ":" in step.address
+        lines = (f"route replace local default dev lo table {MARKED_TABLE}", f"rule add fwmark {step.mark} table {MARKED_TABLE}"
+                 f" pref {self._marks}")  # fmt: skip
+        subprocess.run(["ip", "-6" if version6 else "-4", "-batch", "-"], input="\n".join(lines), text=True, check=True)
         match = ["protocol", "ipv6" if version6 else "ip", "flower", "dst_ip", step.address]
         if step.protocol:
             match += ["ip_proto", step.protocol]
@@ -104,6 +104,7 @@ class KernelPlane:
         subprocess.run([*command, "action", "skbedit", "mark", str(step.mark)], check=True)
 
     def services(self, *, counters: bool) -> list[dict[str, Any]]:
+        time.sleep(EXPIRY_S)
         if not counters:
             return self._services(counters=False)
         # The kernel sums its counters up every two seconds; zeroed totals never look summed up, so time decides too.

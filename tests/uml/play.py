@@ -20,7 +20,7 @@ from tests.uml.packets import (
     wrap,
 )
 from tests.uml.reading import Seen
-from tests.uml.wire import CLIENT_SIDE, LOCAL_NODES, ROUTERS, SERVER_SIDE, Wire, everyone
+from tests.uml.wire import CLIENT_SIDE, LOCAL_NODES, SERVER_SIDE, Wire, everyone, router_before
 
 Flow = tuple[str, Endpoint, Endpoint]
 Edit = (
@@ -28,6 +28,7 @@ Edit = (
     | sc.Flush | sc.Zero | sc.SetTimeouts | sc.SetOption | sc.SetMark
 )  # fmt: skip
 AWAIT_STEP_S = 0.1
+REPLACED_STEP_S, REPLACED_LIMIT_S = 0.01, 2.0
 PORT_UNREACHABLE = ((3, 3), (1, 4))
 
 
@@ -160,25 +161,33 @@ class Player:
         seen = self._chosen[flow]
         assert seen.segment is not None
         received = build_packet(seen.segment)
+        router: Address = seen.segment.target.address
         if seen.tunnel:
             assert seen.outer is not None
-            version = seen.outer.version
-            director, router = ip_address(LOCAL_NODES[version == 6]), ROUTERS[version]
-            received = _tunnelled(seen, director, received, self._wire.gue_port)
-            packet = build_error(router, director, step.error, received, step.mtu)
+            router = router_before(seen.outer)
+            received = _tunnelled(seen, _director(seen.outer), received, self._wire.gue_port)
+            packet = build_error(router, _director(seen.outer), step.error, received, step.mtu)
         else:
-            router = self._wire.server_of(seen) or seen.segment.target.address
+            router = self._wire.server_of(seen) or router
             packet = build_error(router, flow[1].address, step.error, received, step.mtu)
         to_servers, to_clients = self._wire.from_server(packet, router)
         from_where = [f"from {item.source} {_icmp(item)}" if not seen.tunnel else _icmp(item) for item in to_clients]
         return _joined(from_where + [f"to the servers {_icmp(item)}" for item in to_servers])
 
     def _state(self, flow: Flow) -> str:
-        protocol, client, virtual = flow[0], str(flow[1]), str(flow[2])
-        for entry in self._plane.connections():
-            if (entry["protocol"], entry["client"], entry["virtual"]) == (protocol, client, virtual):
-                return str(entry["state"])
-        return "none"
+        """The state of the flow's entry; where a SYN has just replaced one, that of the entry that stays."""
+        key = (flow[0], str(flow[1]), str(flow[2]))
+        deadline_at = time.monotonic() + REPLACED_LIMIT_S
+        while True:
+            entries = self._plane.connections()
+            states = [
+                str(entry["state"])
+                for entry in entries
+                if (entry["protocol"], entry["client"], entry["virtual"]) == key
+            ]
+            if len(states) < 2 or time.monotonic() > deadline_at:
+                return " and ".join(states) or "none"
+            time.sleep(REPLACED_STEP_S)
 
     def _await(self, step: sc.Await) -> str:
         client = str(Endpoint(address=ip_address(step.client), port=step.port))
@@ -247,6 +256,11 @@ def _icmp(seen: Seen) -> str:
     mtu = f" mtu={seen.mtu}" if seen.mtu else ""
     quoting = f" quoting {seen.quoted}" if seen.quoted else ""
     return f"icmp {seen.icmp[0]}/{seen.icmp[1]}{mtu}{quoting}{_soundness(seen)}"
+
+
+def _director(server: Address) -> Address:
+    """The director's own address on the servers' side, of a server's family."""
+    return ip_address(LOCAL_NODES[server.version == 6])
 
 
 def _tunnelled(seen: Seen, director: Address, packet: bytes, gue_port: int) -> bytes:

@@ -311,7 +311,7 @@ class Scenario:
 def _step(data: Json) -> Step:
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key != "step"}
     if "service" in values:
-        values["service"] = Service(**{k: tuple(v) if isinstance(v, list) else v for k, v in data["service"].items()})
+        values["service"] = Service(**{**data["service"], "flags": tuple(data["service"]["flags"])})
     if "destination" in values:
         values["destination"] = Destination(**data["destination"])
     step: Step = STEPS[data["step"]](**values)

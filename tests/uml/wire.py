@@ -36,7 +36,6 @@ MARKER_SOURCE = Endpoint(address=IPv4Address("192.0.2.2"), port=9)
 MARKER = build_packet(Segment(protocol="udp", source=MARKER_SOURCE, target=MARKER_TARGET))
 VIRTUAL_NETWORKS = ("10.9.0.0/16", "fd09::/64")
 LOCAL_NODES = ("10.2.0.254", "fd02::fffe")
-ROUTERS = {4: IPv4Address("10.2.0.252"), 6: IPv6Address("fd02::fffc")}
 
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
@@ -95,8 +94,8 @@ class Wire:
             lines.append(f"route add default via {gateway} dev {CLIENT_SIDE}")
         lines += [f"route add local {network} dev lo" for network in VIRTUAL_NETWORKS]
         for address in (MARKER_TARGET.address, *self._servers.values()):
-            mac = server_mac(address).hex(":")
-            lines.append(f"neigh add {address} lladdr {mac} dev {SERVER_SIDE} nud permanent")
+            known_as = server_mac(address).hex(":")
+            lines.append(f"neigh add {address} lladdr {known_as} dev {SERVER_SIDE} nud permanent")
         return lines
 
     def close(self) -> None:
@@ -149,6 +148,11 @@ class Wire:
             return os.read(self._fds[side], 65536)
         except BlockingIOError:
             return None
+
+
+def router_before(server: Address) -> Address:
+    """A router on the way to a real server, of its family."""
+    return IPv4Address("10.2.0.252") if server.version == 4 else IPv6Address("fd02::fffc")
 
 
 def everyone(addresses: Iterable[str]) -> list[Address]:

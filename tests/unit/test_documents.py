@@ -259,6 +259,13 @@ def test_timeouts_are_those_of_the_code() -> None:
     assert documented == {**dict(abi.TCP_STATES), "UDP": abi.UDP_TIMEOUT_S}
 
 
+def test_sctp_timeouts_are_those_of_the_code() -> None:
+    table = re.search(r"^\| SCTP: (NONE .*) \|\n\|[-|]+\|\n\| (.*) \|$", DATAPLANE.read_text(), re.MULTILINE)
+    assert table is not None
+    documented = list(zip(table[1].split(" | "), map(int, table[2].split(" | ")), strict=True))
+    assert documented == list(abi.SCTP_STATES)
+
+
 @pytest.mark.parametrize("page", [DATAPLANE, COUNTERS], ids=lambda page: page.name)
 def test_every_reason_is_explained(page: Path) -> None:
     enum = re.search(r"enum reason \{(.*?)\};", (ROOT / "bpf" / "abi.h").read_text(), re.DOTALL)

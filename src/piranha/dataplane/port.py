@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from typing import Protocol as TypingProtocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from piranha.base.errors import PiranhaError
 from piranha.model.address import IPAddress
@@ -28,6 +26,11 @@ from piranha.model.service import (
     Timeouts,
     TunnelType,
 )
+
+if TYPE_CHECKING:
+    # Programs that only name operations start without it.
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +279,7 @@ class DataPlane(TypingProtocol):
     def connections(self, wanted: ConnectionFilter) -> ConnectionPage: ...
 
     def connection_counts(self) -> NDArray[np.int64]:
-        """Live connections by protocol and activity, shape (2, 2): rows TCP, UDP; columns active, inactive."""
+        """Live connections by protocol and activity, shape (2, 2): rows TCP, UDP and SCTP; columns active, inactive."""
         ...
 
     def status(self) -> PlaneStatus: ...

@@ -48,6 +48,7 @@ class Switch:
         self.shortfalls: Mapping[str, str] = {}
         self.fault = ""
         self._settled: tuple[ServiceEntry, ...] | None = None
+        self._refused: tuple[str, ...] = ()
 
     def converge(self, health: Mapping[TargetKey, Health], now: float) -> tuple[Repair, Sequence[ServiceStatus]]:
         """One comparison and its repair. Returns what was done, and the table before it.
@@ -66,11 +67,14 @@ class Switch:
         refused: dict[ServiceKey | str, str] = {}
         if repair.operations:
             for line in repair.difference:
+                if line in self._refused:
+                    continue
                 if is_drift:
                     logger.warning('drift repaired difference="%s"', line)
                 else:
                     logger.info('table changed difference="%s"', line)
             refused = self._apply(repair, health, now)
+        self._refused = repair.difference if refused else ()
         # What was refused is still a difference next time, but no drift: nobody else made it.
         self._settled = None if refused else repair.desired
         taken = dict.fromkeys(repair.conflicts, "the key belongs to a service that Piranha did not make")

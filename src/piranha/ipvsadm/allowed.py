@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 
-from piranha.ipvsadm.failure import UsageFailure
+from piranha.ipvsadm.failure import CommandLineError
 from piranha.model.service import TunnelType
 
 NEEDED, FREE, ONE_OF = "needed", "free", "one of"
@@ -32,11 +32,12 @@ class Verb(StrEnum):
 
 
 _TUNNEL_OPTIONS = ("tun-port", "tun-nocsum", "tun-csum", "tun-remcsum")
-ORDER = (
+_NAMES = (
     "numeric connection service-address scheduler persistent netmask real-server forwarding-method weight u-threshold "
     "l-threshold mcast-interface timeout daemon stats rate thresholds persistent-conn nosort syncid exact ops pe "
     "sched-flags mcast-group mcast-port mcast-ttl sync-maxlen tun-info tun-type"
-).split() + list(_TUNNEL_OPTIONS)
+)
+ORDER = (*_NAMES.split(), *_TUNNEL_OPTIONS)
 """Options by the names that messages give them, in the order in which they are checked."""
 
 
@@ -80,12 +81,12 @@ _TUNNEL_RULES: Mapping[TunnelType, Mapping[str, str]] = {
 
 
 def check_command(verb: Verb, given: Collection[str]) -> None:
-    """Raises UsageFailure where the options `given` do not fit the command."""
+    """Raises CommandLineError where the options `given` do not fit the command."""
     _check(ORDER, _RULES[verb], given, f"'{verb}' command")
 
 
 def check_tunnel(tunnel: TunnelType, given: Collection[str]) -> None:
-    """Raises UsageFailure where the options `given` do not fit the type of the tunnel."""
+    """Raises CommandLineError where the options `given` do not fit the type of the tunnel."""
     _check(_TUNNEL_OPTIONS, _TUNNEL_RULES[tunnel], given, f"'{tunnel}' tunnel type")
 
 
@@ -99,10 +100,10 @@ def _check(order: Sequence[str], rules: Mapping[str, str], given: Collection[str
         rule = rules.get(option)
         if option not in given:
             if rule is NEEDED:
-                raise UsageFailure(f"You need to supply the '{option}' option for the {where}")
+                raise CommandLineError(f"You need to supply the '{option}' option for the {where}")
         elif rule is None:
-            raise UsageFailure(f"Illegal '{option}' option with the {where}")
+            raise CommandLineError(f"Illegal '{option}' option with the {where}")
         elif rule is ONE_OF:
             if chosen:
-                raise UsageFailure(f"The option '{option}' conflicts with the '{chosen}' option in the {where}")
+                raise CommandLineError(f"The option '{option}' conflicts with the '{chosen}' option in the {where}")
             chosen = option

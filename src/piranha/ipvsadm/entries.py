@@ -26,7 +26,7 @@ def entry_lines(connections: Iterable[Connection], writer: EndpointWriter, *, en
         minutes, seconds = divmod(int(entry.expires_s), 60)
         start = f"{protocol.name:<3} {f'{minutes:02}:{seconds:02}':<6} {entry.state:<11} {client:<18} {virtual:<18}"
         if engines and entry.engine:
-            yield f"{start} {destination:<18} {entry.engine:<16} {entry.engine_data}\n"
+            yield f"{start} {destination:<16} {entry.engine:<18} {entry.engine_data}\n"
         else:
             yield f"{start} {destination}\n"
 

@@ -7,7 +7,7 @@ REFUSED = 255
 """What the shell sees of ipvsadm's -1: the option parser or the kernel refused."""
 
 
-class UsageFailure(Exception):
+class CommandLineError(Exception):
     """`text` goes to standard error as it is. `ends` is False where a restore goes on with its next line."""
 
     def __init__(self, text: str, *, exit_code: int = USAGE, ends: bool = True) -> None:
@@ -17,6 +17,6 @@ class UsageFailure(Exception):
         self.ends = ends
 
 
-def try_help(program: str) -> UsageFailure:
+def try_help(program: str) -> CommandLineError:
     """The hint after a first word that is no command."""
-    return UsageFailure(f"Try `{program} -h' or '{program} --help' for more information.", exit_code=REFUSED)
+    return CommandLineError(f"Try `{program} -h' or '{program} --help' for more information.", exit_code=REFUSED)

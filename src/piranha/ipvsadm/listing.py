@@ -210,8 +210,9 @@ def _counted(counters: Counters) -> tuple[int, ...]:
 def _rounded(rates: Rates) -> tuple[int, ...]:
     """As the kernel rounds its fixed point: a half goes down."""
     r = rates
-    whole = [math.ceil(value - 0.5) for value in (r.connections, r.in_packets, r.out_packets)]
-    return (*whole, *(math.ceil(value - 0.5) for value in (r.in_bytes, r.out_bytes)))
+    return tuple(
+        math.ceil(value - 0.5) for value in (r.connections, r.in_packets, r.out_packets, r.in_bytes, r.out_bytes)
+    )
 
 
 def _numbers(numbers: Iterable[int], view: View) -> str:

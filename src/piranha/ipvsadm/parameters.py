@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from piranha.dataplane.port import SyncDaemon, SyncRole
 from piranha.ipvsadm.allowed import check_tunnel, has_tunnel_options
 from piranha.ipvsadm.endpoint import Endpoint, read_endpoint
-from piranha.ipvsadm.failure import UsageFailure
+from piranha.ipvsadm.failure import CommandLineError
 from piranha.ipvsadm.names import Names, colons, dotted
 from piranha.ipvsadm.numbers import leading_number, number
 from piranha.ipvsadm.schedflags import read_flags
@@ -85,11 +85,11 @@ class Parameters:
         return option in self.given
 
     def take(self, name: str, value: str | None) -> None:
-        """One option with its value. Raises UsageFailure for one that is there already, or a wrong value."""
+        """One option with its value. Raises CommandLineError for one that is there already, or a wrong value."""
         if name not in _UNCOUNTED:
             given = _GIVEN_AS.get(name, name)
             if given in self.given:
-                raise UsageFailure(f"multiple '{given}' options specified")
+                raise CommandLineError(f"multiple '{given}' options specified")
             self.given.add(given)
         text = value or ""
         match name:
@@ -119,7 +119,7 @@ class Parameters:
                 self._numbers[name] = _value(text, 1, 65535, "tunnel port")
             case "tun-type":
                 if text not in list(TunnelType):
-                    raise UsageFailure("illegal tunnel type specified")
+                    raise CommandLineError("illegal tunnel type specified")
                 self._tunnel = TunnelType(text)
             case "tun-nocsum" | "tun-csum" | "tun-remcsum":
                 self._checksum = _CHECKSUMS[name]
@@ -127,7 +127,7 @@ class Parameters:
                 self._take_sync(name, text)
 
     def finish(self) -> None:
-        """What can be read only when all options are there. Raises UsageFailure."""
+        """What can be read only when all options are there. Raises CommandLineError."""
         self._flags = read_flags(self._flag_words, self._scheduler)
 
     def key(self) -> ServiceKey:
@@ -136,12 +136,12 @@ class Parameters:
         return ServiceKey(protocol=self._protocol, address=self._address, port=self._port)
 
     def service(self) -> Service:
-        """Raises UsageFailure for what cannot be."""
+        """Raises CommandLineError for what cannot be."""
         persistent = self.has("persistent")
         if not self._mark and not self._port and not persistent:
-            raise UsageFailure("Zero port specified for non-persistent service")
+            raise CommandLineError("Zero port specified for non-persistent service")
         if self.has("ops") and not self._mark and self._protocol is not Protocol.UDP:
-            raise UsageFailure("One-Packet Scheduling is only for UDP virtual services")
+            raise CommandLineError("One-Packet Scheduling is only for UDP virtual services")
         return Service(
             key=self.key(),
             scheduler=self._scheduler or DEFAULT_SCHEDULER,
@@ -153,15 +153,15 @@ class Parameters:
         )
 
     def destination(self) -> Destination:
-        """Raises UsageFailure for what cannot be."""
+        """Raises CommandLineError for what cannot be."""
         tunnelled = self._method is ForwardingMethod.TUNNEL
         port = self._server_port
         if not self._mark and self._method is not ForwardingMethod.MASQUERADE:
             port = self._port
         if self._server.address.version != self._version and not tunnelled:
-            raise UsageFailure("Different address family is allowed only for tunneling servers")
+            raise CommandLineError("Different address family is allowed only for tunneling servers")
         if not tunnelled and has_tunnel_options(self.given):
-            raise UsageFailure("Tunnel options conflict with forward method")
+            raise CommandLineError("Tunnel options conflict with forward method")
         check_tunnel(self._tunnel, self.given)
         return Destination(
             key=DestinationKey(address=self._server.address, port=port),
@@ -192,7 +192,7 @@ class Parameters:
         self._protocol = protocol
         found = read_endpoint(text, protocol, self._names)
         if found is None:
-            raise UsageFailure("illegal virtual server address[:port] specified")
+            raise CommandLineError("illegal virtual server address[:port] specified")
         self._address, self._port = found.address, found.port or 0
         self._version = found.address.version
         if self._version == 6:
@@ -203,23 +203,23 @@ class Parameters:
         self._protocol = Protocol.TCP
         mark = number(text, 1, 2**32 - 1)
         if mark is None:
-            raise UsageFailure(f"invalid fwmark value `{text}' specified")
+            raise CommandLineError(f"invalid fwmark value `{text}' specified")
         self._mark = mark
 
     def _take_ipv6(self) -> None:
         if not self._mark:
-            raise UsageFailure("-6 used before -f\n")
+            raise CommandLineError("-6 used before -f\n")
         self._version, self._mask = 6, 128
 
     def _take_mask(self, text: str) -> None:
         if self._version == 6:
             self._mask = leading_number(text)
             if not 1 <= self._mask <= 128:
-                raise UsageFailure("illegal ipv6 netmask specified")
+                raise CommandLineError("illegal ipv6 netmask specified")
             return
         mask = dotted(text)
         if mask is None:
-            raise UsageFailure("illegal virtual server persistent mask specified")
+            raise CommandLineError("illegal virtual server persistent mask specified")
         self._mask = int(mask)
 
     def _prefix(self) -> int | None:
@@ -230,19 +230,19 @@ class Parameters:
             return None
         hosts = self._mask ^ _FULL_MASK
         if hosts & (hosts + 1):
-            raise UsageFailure("illegal virtual server persistent mask specified")
+            raise CommandLineError("illegal virtual server persistent mask specified")
         return 32 - hosts.bit_length()
 
     def _take_persistent(self, value: str | None) -> None:
         seconds = DEFAULT_PERSISTENT_S if value is None else number(value, 1, LONGEST_PERSISTENT_S)
         if seconds is None:
-            raise UsageFailure(f"invalid timeout value `{value}' specified")
+            raise CommandLineError(f"invalid timeout value `{value}' specified")
         self._persistent_s = seconds
 
     def _take_server(self, text: str) -> None:
         found = read_endpoint(text, self._protocol, self._names)
         if found is None:
-            raise UsageFailure("illegal real server address[:port] specified")
+            raise CommandLineError("illegal real server address[:port] specified")
         self._server = found
         # The service's port so far: with -r before -t that is 0.
         self._server_port = self._port if found.port is None else found.port
@@ -266,7 +266,7 @@ class Parameters:
 def _value(text: str, lowest: int, highest: int, what: str) -> int:
     value = number(text, lowest, highest)
     if value is None:
-        raise UsageFailure(f"illegal {what} specified")
+        raise CommandLineError(f"illegal {what} specified")
     return value
 
 
@@ -274,5 +274,5 @@ def _group(text: str) -> IPAddress:
     is_ipv6 = ":" in text
     group: IPv4Address | IPv6Address | None = colons(text) if is_ipv6 else dotted(text)
     if group is None or not group.is_multicast:
-        raise UsageFailure(f"invalid {'IPv6' if is_ipv6 else 'IPv4'} mcast-group `{text}'")
+        raise CommandLineError(f"invalid {'IPv6' if is_ipv6 else 'IPv4'} mcast-group `{text}'")
     return group

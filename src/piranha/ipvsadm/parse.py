@@ -21,7 +21,7 @@ from piranha.dataplane.port import (
 )
 from piranha.ipvsadm.allowed import Verb, check_command
 from piranha.ipvsadm.command import Change, Command, Restore, Save, Say, Show, Subject, View
-from piranha.ipvsadm.failure import REFUSED, UsageFailure, try_help
+from piranha.ipvsadm.failure import REFUSED, CommandLineError, try_help
 from piranha.ipvsadm.help import help_text, version_line
 from piranha.ipvsadm.names import Names
 from piranha.ipvsadm.numbers import number
@@ -51,7 +51,7 @@ _VERBS = {
 def parse(program: str, words: Sequence[str], names: Names) -> Command:
     """The command of `words`, those after the program's name; none is the listing of the whole table.
 
-    Raises UsageFailure.
+    Raises CommandLineError.
     """
     if not words:
         return Show()
@@ -73,7 +73,7 @@ def parse(program: str, words: Sequence[str], names: Names) -> Command:
     _read(scanner, parameters)
     timeouts = _timeouts(scanner.arguments) if verb is Verb.SET else None
     if len(scanner.arguments) > (3 if timeouts else 0):
-        raise UsageFailure(f"unexpected argument {scanner.arguments[3 if timeouts else 0]}")
+        raise CommandLineError(f"unexpected argument {scanner.arguments[3 if timeouts else 0]}")
     parameters.finish()
     check_command(verb, parameters.given)
     match verb:
@@ -98,10 +98,10 @@ def _read(scanner: Scanner, parameters: Parameters) -> None:
         while (found := scanner.next()) is not None:
             option, value = found
             if option in COMMANDS:
-                raise UsageFailure(f"invalid option `{scanner.word}'")
+                raise CommandLineError(f"invalid option `{scanner.word}'")
             parameters.take(option.name, value)
     except OptionError as error:
-        raise UsageFailure(str(error), exit_code=REFUSED, ends=False) from None
+        raise CommandLineError(str(error), exit_code=REFUSED, ends=False) from None
 
 
 def _role(verb: Verb, word: str | None) -> SyncRole | None:
@@ -110,17 +110,17 @@ def _role(verb: Verb, word: str | None) -> SyncRole | None:
     if word in list(SyncRole):
         return SyncRole(word)
     what = "start-daemon parameter" if verb is Verb.START_DAEMON else "start_daemon"
-    raise UsageFailure(f"illegal {what} specified")
+    raise CommandLineError(f"illegal {what} specified")
 
 
 def _timeouts(arguments: Sequence[str]) -> Timeouts:
     if len(arguments) < 3:
-        raise UsageFailure("--set option requires 3 timeout values")
+        raise CommandLineError("--set option requires 3 timeout values")
     values = []
     for text in arguments[:3]:
         value = number(text, 0, LONGEST_TIMEOUT_S)
         if value is None:
-            raise UsageFailure(f"invalid timeout value `{text}' specified")
+            raise CommandLineError(f"invalid timeout value `{text}' specified")
         values.append(value)
     return Timeouts(tcp_s=values[0], tcp_fin_s=values[1], udp_s=values[2])
 
@@ -129,9 +129,9 @@ def _listing(parameters: Parameters) -> Show:
     has = parameters.has
     elsewhere = has("connection") or has("timeout") or has("daemon")
     if elsewhere and (has("stats") or has("rate") or has("thresholds")):
-        raise UsageFailure("options conflicts in the list command")
+        raise CommandLineError("options conflicts in the list command")
     if (has("timeout") or has("daemon")) and has("persistent-conn"):
-        raise UsageFailure("options conflicts in the list command")
+        raise CommandLineError("options conflicts in the list command")
     view = View(
         numeric=has("numeric"),
         stats=has("stats"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piranha.ipvsadm.failure import UsageFailure
+from piranha.ipvsadm.failure import CommandLineError
 from piranha.model.service import NO_FLAGS, SchedulerFlag
 
 _ANY = {"flag-1": SchedulerFlag.SCHED1, "flag-2": SchedulerFlag.SCHED2, "flag-3": SchedulerFlag.SCHED3}
@@ -16,7 +16,7 @@ _SPECIAL = {word for words in _OF_SCHEDULER.values() for word in words}
 def read_flags(text: str, scheduler: str) -> SchedulerFlag:
     """The flags of a comma-separated list. `scheduler` is what `-s` said, "" for the default.
 
-    Raises UsageFailure for a word that is no flag, or not one of this scheduler.
+    Raises CommandLineError for a word that is no flag, or not one of this scheduler.
     """
     flags = NO_FLAGS
     known = _ANY | _OF_SCHEDULER.get(scheduler, {})
@@ -24,9 +24,9 @@ def read_flags(text: str, scheduler: str) -> SchedulerFlag:
         if word in known:
             flags |= known[word]
         elif word in _SPECIAL:
-            raise UsageFailure(f"incompatible scheduler flag `{word}'")
+            raise CommandLineError(f"incompatible scheduler flag `{word}'")
         elif word:
-            raise UsageFailure(f"invalid scheduler flag `{word}'")
+            raise CommandLineError(f"invalid scheduler flag `{word}'")
     return flags
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.uml.scenario import (
@@ -29,11 +29,11 @@ LOOK_ALL = Look(connections=True)
 Weights = Mapping[int, int]
 
 
-def scenario(name: str, about: str, *steps: Step | list[Step], differs: str = "") -> Scenario:
+def scenario(name: str, about: str, *steps: Step | Sequence[Step], differs: str = "") -> Scenario:
     """A scenario of steps and lists of steps."""
     flat: list[Step] = []
     for step in steps:
-        flat.extend(step if isinstance(step, list) else [step])
+        flat.extend(step if isinstance(step, Sequence) else [step])
     return Scenario(name=name, about=about, steps=tuple(flat), differs=differs)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.conformance.scenarios.build import (
     LOOK,
     TCP,
@@ -36,7 +38,7 @@ from tests.uml.scenario import (
 ERRORS = ("unreachable-net", "unreachable-host", "unreachable-port", "too-big", "time-exceeded")
 SIX = "tcp [fd09::1]:80"
 SIX_CLIENT = "2001:db8:c::1"
-METHODS = {
+METHODS: dict[str, dict[str, Any]] = {
     "masquerade": {},
     "direct": {"method": "direct"},
     "ipip": {"method": "tunnel"},
@@ -57,8 +59,8 @@ UNVERIFIED = (
 DNS = {"protocol": "udp", "endpoint": "10.9.0.1:53"}
 
 
-def six(**values: object) -> list[Step]:
-    server = Destination(endpoint="[fd02::1]:80", **values)  # type: ignore[arg-type]
+def six(**values: Any) -> list[Step]:
+    server = Destination(endpoint="[fd02::1]:80", **values)
     return [AddService(service=Service(label="six", protocol="tcp", endpoint="[fd09::1]:80")),
             AddDestination(label="six", destination=server)]  # fmt: skip
 

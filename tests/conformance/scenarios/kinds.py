@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.conformance.scenarios.build import LOOK, LOOK_ALL, UDP, add, clients, scenario, service, table, talk
 from tests.uml.scenario import (
     AddDestination,
@@ -19,7 +21,7 @@ from tests.uml.scenario import (
 TWO = {1: 1, 2: 1}
 SCTP = "sctp 10.9.0.1:5000"
 SIX = "tcp [fd09::1]:80"
-DNS = {"protocol": "udp", "endpoint": "10.9.0.1:53", "each": {"port": 53}}
+DNS: dict[str, Any] = {"protocol": "udp", "endpoint": "10.9.0.1:53", "each": {"port": 53}}
 
 
 def six_service(scheduler: str, *methods: str, protocol: str = "tcp") -> list[Step]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.conformance.scenarios.build import LOOK, add, clients, remove, scenario, table, talk, weigh
 from tests.uml.scenario import Scenario, Step
 
-ESTABLISHED = {"establish": True}
-CLOSED = {"establish": True, "close": True}
+ESTABLISHED: dict[str, Any] = {"establish": True}
+CLOSED: dict[str, Any] = {"establish": True, "close": True}
 
 
 def mixture(scheduler: str) -> list[Step]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.conformance.scenarios.build import (
     LOOK,
     LOOK_ALL,
@@ -30,7 +32,7 @@ from tests.uml.scenario import (
 )
 
 TWO = {1: 1, 2: 1}
-HUNDRED = {"persistent_s": 100}
+HUNDRED: dict[str, Any] = {"persistent_s": 100}
 SIX = Service(label="six", scheduler="rr", protocol="tcp", endpoint="[fd09::1]:80", persistent_s=100, prefix=64)
 
 

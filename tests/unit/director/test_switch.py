@@ -136,6 +136,7 @@ def test_a_plane_without_marks_and_settings_is_no_problem_for_a_file_without_the
 
 
 def test_refused_mark_rules_cost_no_service(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     plane = FullPlane()
     switch = switch_of(plane, Configuration(virtuals=(ONE, TWO), marks=MARKS))
     for second in range(3):
@@ -144,3 +145,4 @@ def test_refused_mark_rules_cost_no_service(caplog: pytest.LogCaptureFixture) ->
     assert switch.shortfalls == {"mark rules": "1 rules of marks: there is room for 0"}
     assert switch.errors == {}
     assert sum("mark rules not as they should be" in line for line in caplog.messages) == 1
+    assert sum("set mark rules: 1" in line for line in caplog.messages) == 1, "a repeated attempt is not news"

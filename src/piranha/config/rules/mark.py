@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from piranha.config.places import BlockPlaces, Places
 from piranha.config.rules.advice import Advice
+from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration
 from piranha.model.mark import MarkRule, rules_of
+from piranha.model.service import Protocol
 
 MOST_COMPARED = 256
 """Rules that are compared with each other: the time for that grows with their square."""
@@ -74,13 +76,18 @@ def services_behind_a_mark(configuration: Configuration, places: Places) -> Iter
         if virtual.fwmark or not virtual.active or virtual.address is None or virtual.port == 0:
             continue
         for rule, where in rules[:MOST_COMPARED]:
-            address_matches = virtual.address.address in rule.network
-            if address_matches and virtual.protocol in (rule.protocol, rule.protocol or virtual.protocol):
-                if not rule.first_port <= virtual.port <= rule.last_port:
-                    continue
+            if _takes(rule, virtual.address.address, virtual.protocol, virtual.port):
                 message = f"its packets get mark {rule.mark} (line {where.header.line}) and go to that virtual server"
                 yield Advice(found.of("address"), message, "narrow the `mark` block, or remove this virtual server")
                 break
+
+
+def _takes(rule: MarkRule, address: IPAddress, protocol: Protocol, port: int) -> bool:
+    return (
+        rule.first_port <= port <= rule.last_port
+        and rule.protocol in (Protocol.IP, protocol)
+        and address in rule.network
+    )
 
 
 RULES = (marks_without_a_giver, blocks_without_effect, packets_that_match_twice, services_behind_a_mark)

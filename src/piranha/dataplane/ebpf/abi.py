@@ -95,6 +95,23 @@ TCP_STATES: tuple[tuple[str, int], ...] = (
     ("LISTEN", 120),
     ("SYNACK", 120),
 )
+# The same of SCTP (ip_vs_proto_sctp.c); the words are those that IPVS shows.
+SCTP_STATES: tuple[tuple[str, int], ...] = (
+    ("NONE", 2),
+    ("INIT1", 4),
+    ("INIT", 61),
+    ("C-SENT", 61),
+    ("C-REPLIED", 61),
+    ("C-WAIT", 61),
+    ("COOKIE", 61),
+    ("C-ECHOED", 61),
+    ("ESTABLISHED", 900),
+    ("S-SENT", 61),
+    ("S-RECEIVED", 61),
+    ("S-ACK-SENT", 61),
+    ("REJECTED", 4),
+    ("CLOSED", 61),
+)
 TCP_ESTABLISHED = 1
 TCP_FIN_WAIT = 4
 UDP_TIMEOUT_S = 300
@@ -189,6 +206,7 @@ SETTINGS = np.dtype(
         ("hz", "<u4"),
         ("flags", "<u4"),
         ("tcp_timeout", "<u4", (STATES,)),
+        ("sctp_timeout", "<u4", (STATES,)),
         ("udp_timeout", "<u4"),
         ("route_shift", "<u4"),
         ("mac", "<u8", (OWN_MACS,)),
@@ -215,6 +233,10 @@ MARK_RULE = np.dtype(
 FILTER_LINE = np.dtype([("word", "<u8", (8,))])
 SWEEP_ARGS = np.dtype([("first_line", "<u4"), ("lines", "<u4"), ("live", "<u4"), ("expired", "<u4"), ("now", "<u4")])
 TICKER_ARGS = np.dtype([("period_ms", "<u4"), ("lines", "<u4"), ("result", "<i4"), ("pad", "<u4")])
+# Of bpf/sched_locality.h.
+LOCALITY = np.dtype(
+    [("lblc_expiration", "<u4"), ("lblcr_expiration", "<u4"), ("full_cache", "<u8"), ("full_set", "<u8")]
+)
 
 LAYOUTS: dict[str, np.dtype[np.void]] = {
     "conn_line": CONN_LINE,
@@ -229,6 +251,7 @@ LAYOUTS: dict[str, np.dtype[np.void]] = {
     "dest_stats": DEST_STATS,
     "settings": SETTINGS,
     "filter_line": FILTER_LINE,
+    "locality": LOCALITY,
     "mark_rule": MARK_RULE,
     "sweep_args": SWEEP_ARGS,
     "ticker_args": TICKER_ARGS,

@@ -17,7 +17,7 @@ from piranha.model.service import Protocol
 
 _WORDS = abi.CONN.itemsize // 8
 _CADDR, _VADDR = 0, 2  # in 64-bit words from the start of an entry
-_STATE_NUMBERS = {name: number for number, (name, _) in enumerate(abi.TCP_STATES)}
+_STATES = {Protocol.TCP: abi.TCP_STATES, Protocol.SCTP: abi.SCTP_STATES}
 
 
 class ConnectionTable:
@@ -49,11 +49,11 @@ class ConnectionTable:
         return np.asarray(slots[template == 0], np.intp)
 
     def counts(self) -> NDArray[np.int64]:
-        """Shape (2, 2): rows TCP, UDP; columns active, inactive."""
+        """Shape (2, 2): rows TCP, UDP and SCTP; columns active, inactive."""
         life = self._tables.conns["life"][self._connections()]
-        udp = (life & 0xFF) == int(Protocol.UDP)
+        other = (life & 0xFF) != int(Protocol.TCP)
         inactive = ((life >> np.uint32(16)) & abi.CONN_INACTIVE) != 0
-        cells = np.bincount(udp.astype(np.intp) * 2 + inactive, minlength=4)
+        cells = np.bincount(other.astype(np.intp) * 2 + inactive, minlength=4)
         return cells.reshape(2, 2).astype(np.int64)
 
     def by_destination(self) -> NDArray[np.int64]:
@@ -92,10 +92,13 @@ class ConnectionTable:
         life = self._tables.conns["life"][slots]
         if state == "UDP":
             return np.asarray((life & 0xFF) == int(Protocol.UDP), np.bool_)
-        if state not in _STATE_NUMBERS:
-            return np.zeros(len(slots), np.bool_)
-        wanted = int(Protocol.TCP) | _STATE_NUMBERS[state] << 8
-        return np.asarray((life & np.uint32(0xFFFF)) == wanted, np.bool_)
+        wanted = [
+            int(protocol) | number << 8
+            for protocol, states in _STATES.items()
+            for number, (name, _) in enumerate(states)
+            if name == state
+        ]
+        return np.isin(life & np.uint32(0xFFFF), np.array(wanted, np.uint32))
 
     def _address_is(self, slots: NDArray[np.intp], word: int, address: IPAddress) -> NDArray[np.bool_]:
         low, high = np.frombuffer(abi.pack_address(address), np.uint64)
@@ -132,4 +135,5 @@ def _state_name(protocol: Protocol, number: int, template: bool) -> str:
         return "ASSURED" if number else "NONE"
     if protocol is Protocol.UDP:
         return "UDP"
-    return abi.TCP_STATES[min(number, len(abi.TCP_STATES) - 1)][0]
+    states = _STATES[protocol]
+    return states[min(number, len(states) - 1)][0]

@@ -36,7 +36,7 @@ from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration, HookChoice
 from piranha.model.mark import MarkRule
 from piranha.model.rules import PlaneRules
-from piranha.model.service import ServiceStatus, Timeouts
+from piranha.model.service import Protocol, ServiceStatus, Timeouts
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,16 @@ class EbpfPlane:
     def __init__(
         self, tables: Tables, pins: Pins | None, settings: PlaneSettings, clock: Clock, resolver: NextHopResolver | None
     ) -> None:
-        self.capabilities = Capabilities(schedulers=frozenset(REGISTRY), persistence=True, firewall_marks=True)
+        self.capabilities = Capabilities(
+            schedulers=frozenset(REGISTRY),
+            persistence=True,
+            firewall_marks=True,
+            protocols=frozenset((Protocol.TCP, Protocol.UDP, Protocol.SCTP)),
+            scheduler_flags=frozenset(("sh", "mh")),
+            all_ports=True,
+            one_packet=True,
+            thresholds=True,
+        )
         self.tables = tables
         self._pins = pins
         self._settings = settings

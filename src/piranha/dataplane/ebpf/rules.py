@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from piranha.dataplane.port import RefusalKind, RefusedError
-from piranha.model.service import Destination, ForwardingMethod, Protocol, Service, ServiceKey, TunnelType
+from piranha.model.service import Destination, ForwardingMethod, Service, ServiceKey, TunnelType
 
 _BITS = {4: 32, 6: 128}
 
@@ -20,8 +20,6 @@ def check_service(service: Service) -> None:
         raise RefusedError(RefusalKind.INVALID, f"{key}: a persistence mask has 1 to {bits} bits")
     if service.engine:
         raise RefusedError(RefusalKind.UNSUPPORTED, f"{key}: the persistence engine {service.engine} is not built yet")
-    if key.protocol is Protocol.SCTP:
-        raise RefusedError(RefusalKind.UNSUPPORTED, f"{key}: SCTP is not built yet")
 
 
 def check_destination(service: ServiceKey, destination: Destination) -> None:

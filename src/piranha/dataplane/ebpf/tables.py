@@ -98,6 +98,7 @@ class Tables:
         s["rules"] = abi.Rule.PMTU_DISC
         s["icmp_rate"], s["icmp_burst"] = 1000, 100
         s["tcp_timeout"][: len(abi.TCP_STATES)] = [seconds * hz for _, seconds in abi.TCP_STATES]
+        s["sctp_timeout"][: len(abi.SCTP_STATES)] = [seconds * hz for _, seconds in abi.SCTP_STATES]
         s["udp_timeout"] = abi.UDP_TIMEOUT_S * hz
         # Last: programs do nothing while this is 0.
         s["conn_lines"] = self.maps["conn_tags"].max_entries

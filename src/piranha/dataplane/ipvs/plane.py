@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from piranha.base.errors import PiranhaError
 from piranha.base.paths import Paths
@@ -58,6 +55,11 @@ from piranha.model.service import (
     ServiceStatus,
     Timeouts,
 )
+
+if TYPE_CHECKING:
+    # A command that lists or edits the table starts without it.
+    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +163,8 @@ class IpvsPlane:
 
         SCTP counts with UDP; a firewall mark does not say what its connections are, they count with TCP.
         """
+        import numpy as np
+
         counts = np.zeros((2, 2), dtype=np.int64)
         for status in self.snapshot():
             row = 0 if status.service.key.protocol in (Protocol.TCP, Protocol.IP) else 1
@@ -189,6 +193,8 @@ class IpvsPlane:
 
     async def run(self) -> None:
         """Keep the marks in place until cancelled: other programs flush all of nftables."""
+        import asyncio
+
         while True:
             await asyncio.sleep(_ROUND_S)
             try:
@@ -315,6 +321,22 @@ class IpvsPlane:
             f"{describe(operation)}: another program made this service",
             mend="remove it with `ipvsadm -D`, or give yours another address or port",
         )
+
+
+def unload(paths: Paths) -> bool:
+    """Take our services and our firewall marks out of the kernel. False when there was nothing."""
+    marks = MarkTable()
+    found = bool(marks.rules())
+    if found:
+        marks.install(())
+    if Ownership(paths.state / STATE_FILE, table_identity()).keys:
+        plane = IpvsPlane.open(paths)
+        try:
+            found = found or any(not status.foreign for status in plane.snapshot())
+            plane.apply([Clear()])
+        finally:
+            plane.close()
+    return found
 
 
 def _require_whole(timeouts: Timeouts, operation: Operation) -> None:

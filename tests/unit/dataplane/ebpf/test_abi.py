@@ -58,6 +58,11 @@ def test_constants_are_the_headers() -> None:
     for number, (name, _) in enumerate(abi.TCP_STATES):
         assert constants[f"TCP_S_{name}"] == number
     assert constants["TCP_S_COUNT"] == len(abi.TCP_STATES)
+    shown = {"COOKIE_SENT": "C-SENT", "COOKIE_REPLIED": "C-REPLIED", "COOKIE_WAIT": "C-WAIT", "COOKIE_ECHOED": "C-ECHOED",
+             "SHUTDOWN_SENT": "S-SENT", "SHUTDOWN_RECEIVED": "S-RECEIVED", "SHUTDOWN_ACK_SENT": "S-ACK-SENT"}  # fmt: skip
+    numbers = {number: name.removeprefix("SCTP_S_") for name, number in constants.items() if name.startswith("SCTP_S_")}
+    assert numbers.pop(constants["SCTP_S_COUNT"]) == "COUNT"
+    assert [shown.get(numbers[n], numbers[n]) for n in sorted(numbers)] == [name for name, _ in abi.SCTP_STATES]
     for method, word in (("nat", "MASQ"), ("direct", "DIRECT"), ("tunnel", "TUNNEL")):
         assert constants[f"METHOD_{word}"] == abi.METHODS[ForwardingMethod(method)]
     for number, type_ in enumerate(abi.TUNNELS):

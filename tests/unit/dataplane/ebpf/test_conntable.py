@@ -67,6 +67,17 @@ def test_only_the_living_are_listed(memory: MemoryTables) -> None:
     assert table.by_destination()[:4].tolist() == [[0, 0], [1, 1], [0, 1], [1, 0]]
 
 
+def test_sctp_has_its_own_states_and_counts_with_udp(memory: MemoryTables) -> None:
+    put(memory, 95, port=5005, protocol=132, state=8)
+    put(memory, 96, port=5006, protocol=132, state=11, inactive=True)
+    table = ConnectionTable(memory.tables)
+    rows = table.page(ConnectionFilter(protocol=Protocol.SCTP)).rows
+    assert [row.state for row in rows] == ["ESTABLISHED", "S-ACK-SENT"]
+    assert [row.client_port for row in table.page(ConnectionFilter(state="s-ack-sent")).rows] == [5006]
+    assert table.page(ConnectionFilter(state="UDP")).total == 1
+    assert table.counts().tolist() == [[2, 1], [1, 2]]
+
+
 def test_a_row(memory: MemoryTables) -> None:
     first, second, third, fourth = ConnectionTable(memory.tables).page(EVERYTHING).rows
     assert (first.client, first.client_port) == (IPv4Address("10.1.0.2"), 5000)

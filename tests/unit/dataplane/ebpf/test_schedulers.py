@@ -178,4 +178,5 @@ def test_wrr_of_more_destinations_than_words() -> None:
 
 def test_numbers_are_fixed() -> None:
     """They are in pinned tables: a number that changes would turn one scheduler into another at an upgrade."""
-    assert {name: s.number for name, s in REGISTRY.items()} == {"rr": 1, "wrr": 2, "lc": 3, "wlc": 4}
+    names = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos", "none"]
+    assert {name: s.number for name, s in REGISTRY.items()} == {name: n for n, name in enumerate(names, 1)}

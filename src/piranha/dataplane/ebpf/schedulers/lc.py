@@ -1,4 +1,4 @@
-"""Least connection: the destination with the lowest load, active connections counting 257 times."""
+"""Least connection: the destination with the lowest load, an active connection counting as 256 inactive ones."""
 
 from __future__ import annotations
 
