@@ -422,3 +422,13 @@ def big_init(bench: Bench) -> Packet:
     """An INIT with parameters enough for three fragments."""
     chunk = bytes([1, 0]) + (1200).to_bytes(2, "big") + DATA[:1196]
     return bench.to_vip(4, SCTP, 5000, load=chunk, tag=0)
+
+
+@BOTH
+def test_the_first_gets_an_error_where_one_can_be_made(tc: Bench, version: int) -> None:
+    """Ours quote no IPv6 fragment header."""
+    served(tc, version, UDP, ForwardingMethod.MASQUERADE)
+    first, *_ = pieces(big(tc, version, ip={"ttl": 1} if version == 4 else {"hlim": 1}))
+    out = tc.run(first)
+    assert out.verdict == ("redirect" if version == 4 else "drop")
+    assert tc.reasons() == {"ttl_expired": 1, "icmp_sent" if version == 4 else "icmp_omitted": 1}
