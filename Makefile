@@ -15,7 +15,7 @@ FORWARD ?= direct
 KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit check format bench docs build wheel clean lab-down packages test-packages
+.PHONY: help run test uml test-unit check format bench docs build wheel clean lab-down packages test-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,8 +26,11 @@ run: build ## a balanced cluster in network namespaces; KEEP=1 leaves it up, FOR
 lab-down: build ## remove the cluster of `make run KEEP=1`
 	@$(SUDO) $(BIN)/piranha lab down
 
-test: test-packages build $(VENV)/dev ## every test: unit, packet, network namespaces (as root)
+test: test-packages uml build $(VENV)/dev ## every test: unit, packet, network namespaces (as root)
 	@$(SUDO) $(BIN)/python -m pytest tests
+
+uml: ## the user-mode kernel with the kernel's IPVS, for the tests that compare with it
+	@$(PYTHON) tools/fetch_uml.py
 
 test-unit: build $(VENV)/dev ## the tests that need neither root nor BPF
 	@$(BIN)/python -m pytest tests/unit

@@ -43,6 +43,8 @@ class Shape:
     method: ForwardingMethod = ForwardingMethod.DIRECT
     version: int = 4
     services: int = 1
+    servers: int = 1  # of each service
+    scheduler: str = "rr"
     connections: int = MILLION
     peer_entries: int = 2**20
 
@@ -69,9 +71,11 @@ class World:
         self.net = here
         self._driver = driver
         services = max(256, shape.services * 2)
+        destinations = services * shape.servers
+        words = max(destinations * 8, 16_384)
         self.tables: Tables = open_tables(
             None,
-            Capacity(connections=shape.connections, services=services, destinations=services, slot_words=services * 8),
+            Capacity(connections=shape.connections, services=services, destinations=destinations, slot_words=words),
         )
         self.table = ConnectionTable(self.tables)
         row = self.tables.settings[0]
@@ -86,17 +90,20 @@ class World:
         hops = NextHopRecords(self.tables, records, clock)
         hops.set_xdp_devices(frozenset({self.net.ifindex}))
         version, masquerade = self.shape.version, self.shape.method is ForwardingMethod.MASQUERADE
-        addresses = [net.server(version, 1 + number) for number in range(min(self.shape.services, REAL_SERVERS))]
+        servers = self.shape.servers
+        distinct = max(min(self.shape.services, REAL_SERVERS), servers)
+        addresses = [net.server(version, 1 + number) for number in range(distinct)]
         for number in range(self.shape.services):
             key = ServiceKey(protocol=Protocol.TCP, address=net.VIP[version] + number, port=VIP_PORT)
-            destination = Destination(
-                key=DestinationKey(
-                    address=addresses[number % REAL_SERVERS], port=SERVER_PORT if masquerade else VIP_PORT
-                ),
-                method=self.shape.method,
-            )
-            records.apply(AddService(service=Service(key=key, scheduler="rr")))
-            records.apply(AddDestination(service=key, destination=destination))
+            records.apply(AddService(service=Service(key=key, scheduler=self.shape.scheduler)))
+            for place in range(number, number + servers):
+                destination = Destination(
+                    key=DestinationKey(
+                        address=addresses[place % distinct], port=SERVER_PORT if masquerade else VIP_PORT
+                    ),
+                    method=self.shape.method,
+                )
+                records.apply(AddDestination(service=key, destination=destination))
         records.publish()
         hop = NextHop(
             ifindex=self.net.ifindex,
@@ -131,7 +138,7 @@ class World:
         return self._peer.map("lru_conns"), self._peer.map("lru_replies")
 
     def totals(self) -> Totals:
-        stats = self.tables.dest_stats(self.shape.services + 1)
+        stats = self.tables.dest_stats(self.shape.services * self.shape.servers + 1)
         return Totals(int(stats["conns"].sum()), int(stats["in_packets"].sum()), int(stats["out_packets"].sum()))
 
     def fill(self, services: int = 1) -> None:

@@ -11,8 +11,8 @@
 
 #include <linux/types.h>
 
-#define CONN_WAYS 16 /* connection entries that share one line of tags */
-#define REV_WAYS 8   /* reverse index words that share one line */
+#define CONN_WAYS  16 /* connection entries that share one line of tags */
+#define REV_WAYS   8  /* reverse index words that share one line */
 #define SLOT_WORDS 16
 
 /* One address type for both families; IPv4 is ::ffff:a.b.c.d. */
@@ -23,7 +23,7 @@ union addr {
 };
 
 /* Tags: 0 is a free way; bit 0 is set in every tag; bit 1 says that the entry is being written. */
-#define TAG_VALID 1u
+#define TAG_VALID   1u
 #define TAG_WRITING 2u
 
 struct conn_line {
@@ -41,13 +41,14 @@ enum method { METHOD_MASQ, METHOD_DIRECT, METHOD_TUNNEL };
 /* IPVS's numbers. */
 enum tunnel { TUNNEL_IPIP, TUNNEL_GUE, TUNNEL_GRE };
 #define TUNNEL_CSUM 0x01
-/* "remote checksum" lets a sender leave the inner checksum unfinished. Ours are finished, and so there is nothing to say. */
+/* "remote checksum" lets a sender leave the inner checksum unfinished. Ours are finished, and so there is nothing to
+ * say. */
 #define TUNNEL_REMCSUM 0x02
 
-#define CONN_METHOD 0x0003  /* enum method, fixed when the connection is made */
-#define CONN_INACTIVE 0x0004 /* counted in the destination's `inactive` */
-#define CONN_REVERSE 0x0008 /* has a word in the reverse index */
-#define CONN_TEMPLATE 0x0010 /* persistence: not a connection, but what binds a client to a destination */
+#define CONN_METHOD    0x0003 /* enum method, fixed when the connection is made */
+#define CONN_INACTIVE  0x0004 /* counted in the destination's `inactive` */
+#define CONN_REVERSE   0x0008 /* has a word in the reverse index */
+#define CONN_TEMPLATE  0x0010 /* persistence: not a connection, but what binds a client to a destination */
 #define CONN_KEEP_PORT 0x0020 /* the server gets the packet's own port, whatever the destination's is */
 
 /* One connection, one cache line. `life` is one word so that a change of state is one compare-and-exchange. */
@@ -56,15 +57,15 @@ struct conn {
 	union addr vaddr;
 	__be16 cport;
 	__be16 vport;
-	__u32 life; /* protocol : 8, state : 8, flags : 16, from the low end */
-	__u32 dest; /* index into `dests` */
+	__u32 life;    /* protocol : 8, state : 8, flags : 16, from the low end */
+	__u32 dest;    /* index into `dests` */
 	__u32 expires; /* low half of jiffies */
 	__u32 packets;
 	__u32 control; /* slot + 1 of the template that made this connection */
 	/* A connection: index into `client_routes` : 16, second it was confirmed : 16; 0 is none.
 	 * A template: how many connections it holds; it is not freed before they are. */
 	__u32 route;
-	__u32 created; /* low half of jiffies */
+	__u32 created; /* low half of jiffies; of a template: its life in jiffies */
 };
 
 #define LIFE_PROTO(l) ((l) & 0xff)
@@ -86,7 +87,8 @@ enum tcp_state {
 	TCP_S_SYNACK,
 	TCP_S_COUNT,
 };
-#define UDP_S_NORMAL 0
+#define UDP_S_NORMAL	 0
+#define TEMPLATE_ASSURED 1
 
 enum sctp_state {
 	SCTP_S_NONE,
@@ -107,8 +109,9 @@ enum sctp_state {
 };
 
 #define DEST_PRESENT 0x01 /* in its service's table; a removed one keeps its record while connections use it */
-#define DEST_LOCAL 0x04 /* the address is this host's own */
-#define DEST_MASQUERADED 0x08 /* is or was masqueraded: replies of such connections may come; user space alone reads it */
+#define DEST_LOCAL   0x04 /* the address is this host's own */
+#define DEST_MASQUERADED                                                                                               \
+	0x08 /* is or was masqueraded: replies of such connections may come; user space alone reads it */
 
 /* A real server as target of one service, one cache line. active and inactive are changed by packets only. */
 struct dest {
@@ -123,16 +126,16 @@ struct dest {
 	__u32 service;
 	__u32 upper;
 	__u32 lower;
-	__u32 serial; /* order of arrival; a scheduler's list is newest first */
-	__u32 overload; /* over the upper threshold and not yet below the lower one; set and cleared by packets */
-	__u32 persistent; /* templates */
+	__u32 serial;	    /* order of arrival; a scheduler's list is newest first */
+	__u32 overload;	    /* over the upper threshold and not yet below the lower one; set and cleared by packets */
+	__u32 persistent;   /* templates */
 	__be16 tunnel_port; /* of GUE */
-	__u8 tunnel_type; /* enum tunnel */
-	__u8 tunnel_flags; /* TUNNEL_CSUM, TUNNEL_REMCSUM */
+	__u8 tunnel_type;   /* enum tunnel */
+	__u8 tunnel_flags;  /* TUNNEL_CSUM, TUNNEL_REMCSUM */
 };
 
 #define NEXTHOP_READY 0x01 /* both MAC addresses are known */
-#define NEXTHOP_XDP 0x02 /* ready, and its device takes frames from XDP */
+#define NEXTHOP_XDP   0x02 /* ready, and its device takes frames from XDP */
 
 /* How to reach one real server; written by user space, never changed once published. */
 struct nexthop {
@@ -143,7 +146,7 @@ struct nexthop {
 	__u8 flags;
 	__u8 pad[3];
 	union addr gateway; /* neighbour to ask for: a router or the server itself */
-	union addr source; /* outer source of a tunnel */
+	union addr source;  /* outer source of a tunnel */
 	__u32 reserved[2];
 };
 
@@ -166,7 +169,7 @@ struct service_key {
 	__u32 mark; /* a firewall mark's service: proto and port are 0, addr the unspecified address of its family */
 };
 
-#define SERVICE_PRESENT 0x01
+#define SERVICE_PRESENT	   0x01
 #define SERVICE_PERSISTENT 0x02
 #define SERVICE_ONE_PACKET 0x04
 /* 0x08, 0x10, 0x20 are IPVS's scheduler flags (sched.h) */
@@ -182,9 +185,9 @@ struct service {
 	__u32 scheduler;
 	__u32 flags;
 	__u32 serial;
-	__u32 index; /* its own, so that a pointer is enough */
+	__u32 index;	  /* its own, so that a pointer is enough */
 	__u32 persistent; /* life of a template, jiffies */
-	__u32 prefix; /* bits of the client's address that a template stands for */
+	__u32 prefix;	  /* bits of the client's address that a template stands for */
 };
 
 struct slot_line {
@@ -199,19 +202,19 @@ struct dest_stats {
 	__u64 out_bytes;
 };
 
-#define STATES 16
+#define STATES	 16
 #define OWN_MACS 8
 
-#define SETTING_MASQ 0x01 /* at least one destination is masqueraded: look for replies */
-#define SETTING_MARKS 0x02 /* there are services of firewall marks */
+#define SETTING_MASQ	 0x01 /* at least one destination is masqueraded: look for replies */
+#define SETTING_MARKS	 0x02 /* there are services of firewall marks */
 #define SETTING_MARK_ANY 0x04 /* a mark's rule has no single address: every packet may be ours */
 
 /* IPVS's sysctls of the same names, as bits of `rules`. */
-#define RULE_EXPIRE_NODEST 0x01
+#define RULE_EXPIRE_NODEST	       0x01
 #define RULE_EXPIRE_QUIESCENT_TEMPLATE 0x02
-#define RULE_SLOPPY_TCP 0x04
-#define RULE_SLOPPY_SCTP 0x08
-#define RULE_PMTU_DISC 0x10 /* a tunnel's outer header may not be cut where the packet inside may not */
+#define RULE_SLOPPY_TCP		       0x04
+#define RULE_SLOPPY_SCTP	       0x08
+#define RULE_PMTU_DISC		       0x10 /* a tunnel's outer header may not be cut where the packet inside may not */
 
 /* One clause of a `mark` block: packets to these addresses, protocol (0 is any) and ports get the mark. */
 struct mark_rule {
@@ -234,10 +237,10 @@ struct settings {
 	__u32 tcp_timeout[STATES]; /* jiffies */
 	__u32 sctp_timeout[STATES];
 	__u32 udp_timeout;
-	__u32 route_shift; /* jiffies >> route_shift counts periods of about a second */
-	__u64 mac[OWN_MACS]; /* of devices that run the XDP program, 6 bytes in the low end; 0 ends the list */
+	__u32 route_shift;	    /* jiffies >> route_shift counts periods of about a second */
+	__u64 mac[OWN_MACS];	    /* of devices that run the XDP program, 6 bytes in the low end; 0 ends the list */
 	__u32 xdp_device[OWN_MACS]; /* their indices, in the same order */
-	__u32 icmp_rate; /* ICMP errors a second and CPU */
+	__u32 icmp_rate;	    /* ICMP errors a second and CPU */
 	__u32 icmp_burst;
 	__u32 rules;
 	__u32 conn_reuse_mode;
@@ -246,8 +249,8 @@ struct settings {
 };
 
 /* Addresses that concern us, two bits each (VIP, real server), by hash: lets other packets leave at once. */
-#define FILTER_BITS 15
-#define FILTER_VIP 1
+#define FILTER_BITS   15
+#define FILTER_VIP    1
 #define FILTER_SERVER 2
 struct filter_line {
 	__u64 word[8];

@@ -19,10 +19,10 @@
 #include "maps.h"
 #include "packet.h"
 
-#define GRACE 4
-#define NO_SLOT 0xffffffffu
+#define GRACE	     4
+#define NO_SLOT	     0xffffffffu
 #define CONN_CROWDED 12 /* entries in a line from which on the flow's other line is considered */
-#define REV_CROWDED 5
+#define REV_CROWDED  5
 
 struct flow {
 	__u64 hash;
@@ -35,7 +35,8 @@ static __always_inline __u64 flow_hash(const struct settings *s, const union add
 				       __be16 bport, __u8 proto)
 {
 	__u64 ends = (__u64)aport << 32 | (__u64)bport << 8 | proto;
-	__u64 h = a->d[0] * s->key[0] + a->d[1] * s->key[1] + b->d[0] * s->key[2] + b->d[1] * s->key[3] + ends * s->key[4];
+	__u64 h = a->d[0] * s->key[0] + a->d[1] * s->key[1] + b->d[0] * s->key[2] + b->d[1] * s->key[3] +
+		  ends * s->key[4];
 
 	h ^= h >> 32;
 	h *= s->key[5];
@@ -106,8 +107,8 @@ static __always_inline __u32 *conn_tag(__u32 slot)
 
 /* ---- the reverse index: from a server's reply to the connection ---- */
 
-static __always_inline void flow_server(struct flow *f, const struct settings *s, const union addr *server, __be16 sport,
-					const union addr *client, __be16 cport, __u8 proto)
+static __always_inline void flow_server(struct flow *f, const struct settings *s, const union addr *server,
+					__be16 sport, const union addr *client, __be16 cport, __u8 proto)
 {
 	flow_place(f, flow_hash(s, server, sport, client, cport, proto), s->rev_lines);
 }
@@ -210,6 +211,16 @@ static __always_inline void template_hold(__u32 control, __s32 n)
 		__sync_fetch_and_add(&t->route, n);
 }
 
+/* A connection of the template was proven good. */
+static __always_inline void template_assure(__u32 control)
+{
+	__u32 slot = control - 1;
+	struct conn *t = bpf_map_lookup_elem(&conns, &slot);
+
+	if (t)
+		t->life = LIFE(LIFE_PROTO(t->life), TEMPLATE_ASSURED, LIFE_FLAGS(t->life));
+}
+
 /* The caller owns the entry (its tag says "writing"). Leaves the way free, and its template with one charge less. */
 static __always_inline void conn_bury(const struct settings *s, struct conn *c, __u32 slot, __u32 *tag)
 {
@@ -233,8 +244,8 @@ static __always_inline void conn_bury(const struct settings *s, struct conn *c, 
 #define TEMPLATE_REARM_S 60
 
 /*
- * Tier: new connection, and the sweep. Remove the entry if it is (still) expired for `grace` jiffies (0: whatever it is).
- * A template that still holds connections is given another minute instead. 1 when removed.
+ * Tier: new connection, and the sweep. Remove the entry if it is (still) expired for `grace` jiffies (0: whatever it
+ * is). A template that still holds connections is given another minute instead. 1 when removed.
  */
 __noinline int conn_expire(__u32 slot, __u32 expected, __u32 grace)
 {
@@ -260,6 +271,15 @@ __noinline int conn_expire(__u32 slot, __u32 expected, __u32 grace)
 	return 1;
 }
 
+/* Let nobody find the flow's entry any more, nor take it for a rival; it goes when its time has come. */
+static __always_inline void conn_hide(const struct flow *f, __u32 slot)
+{
+	__u32 *tag = conn_tag(slot);
+
+	if (tag)
+		__sync_val_compare_and_swap(tag, f->tag, f->tag ^ 0x80000000u);
+}
+
 /* Tier: new connection. End the flow's entry, whatever time it has left; 0 when it is a template with connections. */
 static __always_inline int conn_end(const struct flow *f, __u32 slot)
 {
@@ -273,14 +293,15 @@ static __always_inline __u32 conn_line_used(__u32 at)
 
 	if (line)
 		for (__u32 way = 0; way < CONN_WAYS; way++)
-			used += line->tag[way] & TAG_VALID; /* a comparison would double the verifier's work each time */
+			used += line->tag[way] &
+				TAG_VALID; /* a comparison would double the verifier's work each time */
 	return used;
 }
 
 /*
  * Take a free way in one of the flow's lines; the tag then says "writing". NO_SLOT when both lines are full.
- * The first line is what look-ups read first; only when it is crowded an emptier second one is taken. Without that choice
- * one connection in 500 finds both its lines full in a table that is three quarters full.
+ * The first line is what look-ups read first; only when it is crowded an emptier second one is taken. Without that
+ * choice one connection in 500 finds both its lines full in a table that is three quarters full.
  */
 static __always_inline __u32 conn_claim(const struct flow *f)
 {
@@ -343,7 +364,8 @@ static __always_inline int conn_rival(const struct flow *f, __u32 slot)
 
 /*
  * Tier: new connection. Make the entry of `p`'s flow towards destination `dest_index`; `extra` are flags, `control` the
- * slot + 1 of its template, `reverse` room to work in. Returns a negative reason when it cannot be made: the packet is then dropped and counted.
+ * slot + 1 of its template, `reverse` room to work in. Returns a negative reason when it cannot be made: the packet is
+ * then dropped and counted.
  */
 static __always_inline int conn_create(const struct settings *s, const struct flow *f, const struct packet *p,
 				       __u32 dest_index, struct dest *d, __u32 extra, __u32 control,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The life of one connection, wherever its entry is kept: time, state, and what its destination counts. Tier: established. */
+/* The life of one connection, wherever its entry is kept: time, state, and what its destination counts. Tier:
+ * established. */
 #ifndef PIRANHA_CONN_LIFE_H
 #define PIRANHA_CONN_LIFE_H
 
@@ -54,47 +55,56 @@ static __always_inline void dest_unbind(struct dest *d, __u32 life)
 		d->overload = 0;
 }
 
-/* The loser of a race between two directions changes nothing: the other packet was as good. */
-static __always_inline void conn_enter(struct conn *c, struct dest *d, __u32 life, __u8 proto, __u8 state, int active)
+/* 1 when the state changed. The loser of a race between two directions changes nothing: the other packet was as good.
+ */
+static __always_inline int conn_enter(struct conn *c, struct dest *d, __u32 life, __u8 proto, __u8 state, int active)
 {
 	__u32 flags = LIFE_FLAGS(life) & ~CONN_INACTIVE;
 
 	if (!active)
 		flags |= CONN_INACTIVE;
 	__u32 next = LIFE(proto, state, flags);
-	if (next != life && __sync_val_compare_and_swap(&c->life, life, next) == life &&
-	    (LIFE_FLAGS(life) ^ flags) & CONN_INACTIVE) {
+	if (next == life || __sync_val_compare_and_swap(&c->life, life, next) != life)
+		return 0;
+	if ((LIFE_FLAGS(life) ^ flags) & CONN_INACTIVE) {
 		dest_add(d, life, -1);
 		dest_add(d, next, 1);
 	}
+	return 1;
 }
 
 /*
- * Tier: established. Advance the state by one packet, keep the destination's counts, restart the time-out. The packet is
- * still as it came.
+ * Tier: established. Advance the state by one packet, keep the destination's counts, restart the time-out. The packet
+ * is still as it came. 1 when it proves the connection good, so that its template, if it has one, is assured.
  */
-static __always_inline void conn_touch(void *ctx, const int hook, const struct settings *s, struct conn *c,
-				       struct dest *d, const struct packet *p, enum view view, __u32 now)
+static __always_inline int conn_touch(void *ctx, const int hook, const struct settings *s, struct conn *c,
+				      struct dest *d, const struct packet *p, enum view view, __u32 now)
 {
 	__u32 timeout = s->udp_timeout;
+	int proven = 0;
 
 	if (p->proto == IPPROTO_TCP) {
 		__u32 life = c->life;
 		__u8 state = tcp_state_next(LIFE_STATE(life), p->tcp_flags, view);
 
-		conn_enter(c, d, life, IPPROTO_TCP, state, tcp_state_active(state));
+		proven = conn_enter(c, d, life, IPPROTO_TCP, state, tcp_state_active(state)) &&
+			 state == TCP_S_ESTABLISHED;
 		timeout = s->tcp_timeout[state & (STATES - 1)];
 	} else if (p->proto == IPPROTO_SCTP) {
 		__u32 life = c->life;
 		__u8 state = sctp_state_next(LIFE_STATE(life), sctp_chunk(ctx, hook, p), view);
 
-		conn_enter(c, d, life, IPPROTO_SCTP, state, sctp_state_active(state));
+		proven = conn_enter(c, d, life, IPPROTO_SCTP, state, sctp_state_active(state)) &&
+			 sctp_state_active(state);
 		timeout = s->sctp_timeout[state & (STATES - 1)];
+	} else {
+		proven = view == VIEW_SERVER;
 	}
 	__u32 expires = now + timeout;
 	if (c->expires != expires)
 		c->expires = expires;
 	c->packets++;
+	return proven;
 }
 
 #endif

@@ -31,7 +31,7 @@ static __always_inline __u64 csum_diff16(__u16 from, __u16 to)
 
 static __always_inline void csum_apply(__sum16 *sum, __u64 diff)
 {
-	*sum = ~csum_fold((__u64)(__u16)~*sum + diff);
+	*sum = ~csum_fold((__u64)(__u16) ~*sum + diff);
 }
 
 #endif

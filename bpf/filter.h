@@ -20,7 +20,8 @@ static __always_inline __u32 filter_look(const union addr *a, __u32 bits)
 }
 
 /* Tier: established. May the packet be to a VIP, or from a server whose replies we translate? */
-static __always_inline int packet_concerns(const struct settings *s, const struct packet *p, __u32 *to_vip, __u32 *from_rs)
+static __always_inline int packet_concerns(const struct settings *s, const struct packet *p, __u32 *to_vip,
+					   __u32 *from_rs)
 {
 	*to_vip = filter_look(&p->daddr, FILTER_VIP);
 	if (s->flags & (SETTING_MARKS | SETTING_MARK_ANY))

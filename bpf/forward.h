@@ -131,8 +131,8 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 		if (!tunnel_possible(ctx, hook, p, d))
 			return verdict_hand_on();
 	}
-	if (hook == HOOK_XDP && (local || !nh || !(nh->flags & NEXTHOP_XDP) || p->ttl <= 1 ||
-				 too_big(ctx, hook, p, overhead, nh->mtu)))
+	if (hook == HOOK_XDP &&
+	    (local || !nh || !(nh->flags & NEXTHOP_XDP) || p->ttl <= 1 || too_big(ctx, hook, p, overhead, nh->mtu)))
 		return verdict_hand_on();
 	if (!local) {
 		if (hook == HOOK_TC && p->ttl <= 1)
@@ -142,7 +142,8 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 		if (method == METHOD_TUNNEL && !nh)
 			return verdict_drop(hook, REASON_NO_ROUTE);
 	}
-	conn_touch(ctx, hook, s, c, d, p, view, now);
+	if (conn_touch(ctx, hook, s, c, d, p, view, now) && c->control)
+		template_assure(c->control);
 	stats_in(dest, p->length);
 	if (local && method != METHOD_MASQ)
 		return verdict_pass(hook);
@@ -170,8 +171,7 @@ static __always_inline int forward_to_client(void *ctx, const int hook, const st
 	int found = route_to_client(ctx, s, c, &r, packet_ifindex(ctx, hook), now);
 	__u32 dest = c->dest;
 
-	if (hook == HOOK_XDP &&
-	    (found || !(r.flags & NEXTHOP_XDP) || p->ttl <= 1 || too_big(ctx, hook, p, 0, r.mtu)))
+	if (hook == HOOK_XDP && (found || !(r.flags & NEXTHOP_XDP) || p->ttl <= 1 || too_big(ctx, hook, p, 0, r.mtu)))
 		return verdict_hand_on();
 	if (found < 0)
 		return verdict_drop(hook, REASON_NO_ROUTE);
@@ -181,7 +181,8 @@ static __always_inline int forward_to_client(void *ctx, const int hook, const st
 		if (too_big(ctx, hook, p, 0, r.mtu))
 			return refuse_too_big(ctx, p, r.mtu);
 	}
-	conn_touch(ctx, hook, s, c, d, p, VIEW_SERVER, now);
+	if (conn_touch(ctx, hook, s, c, d, p, VIEW_SERVER, now) && c->control)
+		template_assure(c->control);
 	stats_out(dest, p->length);
 	if (hop_limit_decrement(ctx, hook, p) || rewrite(ctx, hook, p, SIDE_SOURCE, &c->vaddr, c->vport))
 		return verdict_drop(hook, REASON_REWRITE_FAILED);

@@ -18,8 +18,8 @@
 #include "route.h"
 #include "workbench.h"
 
-#define FRAGMENT_LIFE_S 30 /* as long as Linux waits for the rest */
-#define FRAGMENT_PULL 256 /* headers are within this much of the frame */
+#define FRAGMENT_LIFE_S 30  /* as long as Linux waits for the rest */
+#define FRAGMENT_PULL	256 /* headers are within this much of the frame */
 
 /* RFC 8200, section 4.5; the system's header for it pulls in the C library. */
 struct fragment_header {

@@ -13,17 +13,17 @@
 #include "packet.h"
 
 /* RFC 792 and RFC 4443; the system's headers for these pull in the C library. */
-#define ICMP_DEST_UNREACH 3
-#define ICMP_PORT_UNREACH 3
-#define ICMP_FRAG_NEEDED 4
-#define ICMP_SOURCE_QUENCH 4
-#define ICMP_TIME_EXCEEDED 11
-#define ICMP_PARAMETERPROB 12
+#define ICMP_DEST_UNREACH   3
+#define ICMP_PORT_UNREACH   3
+#define ICMP_FRAG_NEEDED    4
+#define ICMP_SOURCE_QUENCH  4
+#define ICMP_TIME_EXCEEDED  11
+#define ICMP_PARAMETERPROB  12
 #define ICMPV6_DEST_UNREACH 1
 #define ICMPV6_PORT_UNREACH 4
-#define ICMPV6_PKT_TOOBIG 2
-#define ICMPV6_TIME_EXCEED 3
-#define ICMPV6_PARAMPROB 4
+#define ICMPV6_PKT_TOOBIG   2
+#define ICMPV6_TIME_EXCEED  3
+#define ICMPV6_PARAMPROB    4
 
 struct icmp_bucket {
 	__u32 tokens;
@@ -59,7 +59,7 @@ static __always_inline int icmp_allowed(const struct settings *s, __u32 now)
 }
 
 #define ICMP_HEADER 8
-#define ICMP_QUOTE 60 /* most bytes of the offending packet: IPv6 header and TCP header */
+#define ICMP_QUOTE  60 /* most bytes of the offending packet: IPv6 header and TCP header */
 
 struct icmp_head {
 	__u8 type;
@@ -116,9 +116,9 @@ static __always_inline __u64 icmp_pseudo_v6(const union addr *from, const union 
 static __always_inline void icmp_kind(struct icmp_head *m, const struct packet *p, enum icmp_error error, __u32 mtu)
 {
 	if (p->v6) {
-		m->type = error == ICMP_ERR_PORT ? ICMPV6_DEST_UNREACH :
-			  error == ICMP_ERR_TTL	 ? ICMPV6_TIME_EXCEED :
-						   ICMPV6_PKT_TOOBIG;
+		m->type = error == ICMP_ERR_PORT  ? ICMPV6_DEST_UNREACH
+			  : error == ICMP_ERR_TTL ? ICMPV6_TIME_EXCEED
+						  : ICMPV6_PKT_TOOBIG;
 		m->code = error == ICMP_ERR_PORT ? ICMPV6_PORT_UNREACH : 0;
 		m->info = error == ICMP_ERR_TOO_BIG ? bpf_htonl(mtu) : 0;
 	} else {
@@ -128,14 +128,15 @@ static __always_inline void icmp_kind(struct icmp_head *m, const struct packet *
 	}
 }
 
-/* Bytes of the transport header that an error quotes. An INIT is known by the tag in its chunk, behind the two headers. */
+/* Bytes of the transport header that an error quotes. An INIT is known by the tag in its chunk, behind the two headers.
+ */
 static __always_inline __u32 icmp_quoted_transport(const struct packet *p, __u32 header)
 {
 	if (p->proto == IPPROTO_UDP)
 		return sizeof(struct udphdr);
 	if (p->proto == IPPROTO_SCTP)
-		return p->length < header + sizeof(struct sctp_header) + 4 ? sizeof(struct sctp_header) :
-									     sizeof(struct sctp_header) + 4;
+		return p->length < header + sizeof(struct sctp_header) + 4 ? sizeof(struct sctp_header)
+									   : sizeof(struct sctp_header) + 4;
 	return sizeof(struct tcphdr);
 }
 
@@ -200,8 +201,8 @@ failed:
 
 struct icmp_quoted {
 	struct packet flow; /* the packet that the quoted one answers, or would be answered by: ends exchanged */
-	__u32 ip; /* offset of the quoted IP header */
-	__u32 ports; /* offset of its ports */
+	__u32 ip;	    /* offset of the quoted IP header */
+	__u32 ports;	    /* offset of its ports */
 };
 
 static __always_inline int icmp_is_error(struct __sk_buff *skb, const struct packet *p)

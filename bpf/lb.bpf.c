@@ -90,8 +90,9 @@ static __always_inline int template_choose(const struct settings *s, struct work
 		t = conn_made(f, slot);
 		if (!t)
 			return -REASON_TABLE_FULL;
+		t->created = service->persistent; /* its life, whatever the service becomes */
 	}
-	t->expires = now + service->persistent;
+	t->expires = now + t->created;
 	t->packets++;
 	w->control = slot + 1;
 	return t->dest;
@@ -171,17 +172,16 @@ static __always_inline int packet_begins(const struct packet *p)
 
 /*
  * Tier: established. Is the connection that was found past, so that the packet begins a new one? Expired; a SYN on a
- * finished one (conn_reuse_mode: bit 0 for TIME_WAIT and CLOSE, bit 1 also for FIN_WAIT where only the client is seen),
- * an INIT on a closed one (any conn_reuse_mode but 0); with expire_nodest_conn any packet for a removed destination, and
- * a SYN or INIT for a quiesced one.
+ * finished one (any conn_reuse_mode but 0 for TIME_WAIT and CLOSE, bit 1 also for FIN_WAIT where only the client is
+ * seen), an INIT on a closed one (any conn_reuse_mode but 0); with expire_nodest_conn any packet for a removed
+ * destination, and a SYN or INIT for a quiesced one.
  */
 static __always_inline int connection_over(const struct settings *s, const struct packet *p, const struct conn *c,
 					   const struct dest *d, __u32 now)
 {
 	if (conn_expired(c, now))
 		return 1;
-	if (s->rules & RULE_EXPIRE_NODEST && d &&
-	    (!(d->flags & DEST_PRESENT) || (packet_begins(p) && d->weight <= 0)))
+	if (s->rules & RULE_EXPIRE_NODEST && d && (!(d->flags & DEST_PRESENT) || (packet_begins(p) && d->weight <= 0)))
 		return 1;
 	if (p->proto == IPPROTO_SCTP)
 		return p->chunk == SCTP_INIT && !c->control && s->conn_reuse_mode &&
@@ -189,7 +189,7 @@ static __always_inline int connection_over(const struct settings *s, const struc
 	if (p->proto != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || c->control)
 		return 0;
 	__u32 state = LIFE_STATE(c->life);
-	if (s->conn_reuse_mode & 1 && (state == TCP_S_TIME_WAIT || state == TCP_S_CLOSE))
+	if (s->conn_reuse_mode && (state == TCP_S_TIME_WAIT || state == TCP_S_CLOSE))
 		return 1;
 	return s->conn_reuse_mode & 2 && state == TCP_S_FIN_WAIT && (LIFE_FLAGS(c->life) & CONN_METHOD) != METHOD_MASQ;
 }
@@ -267,8 +267,8 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 			return verdict_drop(HOOK_TC, REASON_TTL_EXPIRED);
 		if (!local && hop_limit_decrement(skb, HOOK_TC, p))
 			return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
-		if (method == METHOD_MASQ && icmp_translate(skb, p, &q, SIDE_SOURCE, &d->addr, conn_dport(c, d),
-							    SIDE_DESTINATION, &d->addr))
+		if (method == METHOD_MASQ &&
+		    icmp_translate(skb, p, &q, SIDE_SOURCE, &d->addr, conn_dport(c, d), SIDE_DESTINATION, &d->addr))
 			return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 		if (method == METHOD_TUNNEL && !local) {
 			if (!nh)
@@ -354,7 +354,7 @@ int lb_xdp(struct xdp_md *ctx)
 	return balance(ctx, HOOK_XDP, s, &p, parsed);
 }
 
-#define LINEAR_V4 (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr))
+#define LINEAR_V4  (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr))
 #define LINEAR_ALL 256
 
 /* Parse, and when the headers are not at hand, fetch them and parse again. */

@@ -8,13 +8,13 @@
 
 #include "abi.h"
 
-#define MMAPPED_ARRAY(name, entries, type_)              \
-	struct {                                         \
-		__uint(type, BPF_MAP_TYPE_ARRAY);        \
-		__uint(map_flags, BPF_F_MMAPABLE);       \
-		__uint(max_entries, entries);            \
-		__type(key, __u32);                      \
-		__type(value, type_);                    \
+#define MMAPPED_ARRAY(name, entries, type_)                                                                            \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                      \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                                     \
+		__uint(max_entries, entries);                                                                          \
+		__type(key, __u32);                                                                                    \
+		__type(value, type_);                                                                                  \
 	} name SEC(".maps")
 
 MMAPPED_ARRAY(settings, 1, struct settings);
@@ -57,7 +57,7 @@ struct {
 struct fragment_key {
 	union addr saddr;
 	union addr daddr;
-	__be32 id; /* of IPv4: 16 bits */
+	__be32 id;  /* of IPv4: 16 bits */
 	__u8 proto; /* of IPv4 */
 	__u8 pad[3];
 };
@@ -67,8 +67,8 @@ struct fragment {
 	union addr vaddr;
 	__u32 dest;
 	__u32 expires; /* low half of jiffies */
-	__u8 side; /* SIDE_SOURCE: from the server; SIDE_DESTINATION: to it */
-	__u8 method; /* enum method */
+	__u8 side;     /* SIDE_SOURCE: from the server; SIDE_DESTINATION: to it */
+	__u8 method;   /* enum method */
 	__u8 pad[2];
 };
 

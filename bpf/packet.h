@@ -22,21 +22,21 @@
 
 /* The hook that a copy of the code is compiled for; always a constant, so that the other branch folds away. */
 #define HOOK_XDP 0
-#define HOOK_TC 1
+#define HOOK_TC	 1
 
-#define L3_OFFSET ETH_HLEN
+#define L3_OFFSET      ETH_HLEN
 #define L4_OFFSET_MASK 0x1ff
 #define MAX_EXTENSIONS 6
-#define MAX_LENGTH 0xffff /* what 16 bits of length can say */
-#define AF_INET 2
-#define AF_INET6 10
-#define IP_FRAGMENT 0x3fff /* more-fragments bit and offset */
-#define IP_DF 0x4000
+#define MAX_LENGTH     0xffff /* what 16 bits of length can say */
+#define AF_INET	       2
+#define AF_INET6       10
+#define IP_FRAGMENT    0x3fff /* more-fragments bit and offset */
+#define IP_DF	       0x4000
 
-#define NEXTHDR_HOP 0
-#define NEXTHDR_ROUTING 43
+#define NEXTHDR_HOP	 0
+#define NEXTHDR_ROUTING	 43
 #define NEXTHDR_FRAGMENT 44
-#define NEXTHDR_DEST 60
+#define NEXTHDR_DEST	 60
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
@@ -70,7 +70,7 @@ struct sctp_header {
 	__be16 source;
 	__be16 dest;
 	__be32 tag;
-	__u32 check; /* least byte first */
+	__u32 check;			/* least byte first */
 	struct sctp_chunk_header chunk; /* the first one */
 };
 #define SCTP_COMMON_HEADER 12
@@ -80,9 +80,9 @@ struct packet {
 	union addr daddr;
 	__be16 sport;
 	__be16 dport;
-	__u32 l4; /* offset of the transport header from the start of the frame */
+	__u32 l4;     /* offset of the transport header from the start of the frame */
 	__u32 length; /* IP packet, headers included */
-	__u32 mark; /* of the socket buffer; 0 in XDP */
+	__u32 mark;   /* of the socket buffer; 0 in XDP */
 	__u8 proto;
 	__u8 v6;
 	union {
@@ -94,28 +94,29 @@ struct packet {
 	__u8 flags; /* PACKET_* */
 };
 
-#define PACKET_DF 0x01 /* may not be fragmented; always so for IPv6 */
+#define PACKET_DF	0x01 /* may not be fragmented; always so for IPv6 */
 #define PACKET_FRAGMENT 0x02 /* one of several; the first of them has the transport header, whole */
 
 /* Results of packet_parse. */
 enum {
-	PARSED,	     /* TCP, UDP or SCTP with ports */
+	PARSED,		   /* TCP, UDP or SCTP with ports */
 	PARSED_UNFINISHED, /* the same, but SCTP without a checksum: it is left to the device that sends */
-	PARSED_ICMP, /* ICMP or ICMPv6 */
-	NOT_OURS,    /* not IP, or a protocol that is never switched */
-	FRAGMENT, /* addresses and length are known; `l4` is the transport header (IPv4) or the fragment header (IPv6) */
+	PARSED_ICMP,	   /* ICMP or ICMPv6 */
+	NOT_OURS,	   /* not IP, or a protocol that is never switched */
+	FRAGMENT, /* addresses and length are known; `l4` is the transport header (IPv4) or the fragment header (IPv6)
+		   */
 	MALFORMED,
 	TRUNCATED, /* headers reach behind the bytes at hand */
 };
 
 /* Loads by hand: the compiler takes the 32-bit fields at their word and would cut the pointers that they become. */
-#define CTX_POINTER(ctx, type, field)                                  \
-	({                                                             \
-		void *pointer_;                                        \
-		asm volatile("%0 = *(u32 *)(%1 + %2)"                  \
-			     : "=r"(pointer_)                          \
-			     : "r"(ctx), "i"(__builtin_offsetof(type, field))); \
-		pointer_;                                              \
+#define CTX_POINTER(ctx, type, field)                                                                                  \
+	({                                                                                                             \
+		void *pointer_;                                                                                        \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                                                  \
+			     : "=r"(pointer_)                                                                          \
+			     : "r"(ctx), "i"(__builtin_offsetof(type, field)));                                        \
+		pointer_;                                                                                              \
 	})
 
 static __always_inline void *packet_data(void *ctx, const int hook)
@@ -125,8 +126,8 @@ static __always_inline void *packet_data(void *ctx, const int hook)
 
 static __always_inline void *packet_end(void *ctx, const int hook)
 {
-	return hook == HOOK_XDP ? CTX_POINTER(ctx, struct xdp_md, data_end) :
-				  CTX_POINTER(ctx, struct __sk_buff, data_end);
+	return hook == HOOK_XDP ? CTX_POINTER(ctx, struct xdp_md, data_end)
+				: CTX_POINTER(ctx, struct __sk_buff, data_end);
 }
 
 static __always_inline __u32 packet_ifindex(void *ctx, const int hook)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Persistence: a template binds a client (or its network) to a destination; connections follow it. Tier: new connection.
+ * Persistence: a template binds a client (or its network) to a destination; connections follow it. Tier: new
+ * connection.
  *
  * A template is an entry of the connection table with client port 0. Its key is (protocol, client network, VIP, port);
  * for a service of all ports the port is 0, for one of a firewall mark protocol and port are 0 and the VIP is the mark,
@@ -11,8 +12,6 @@
 
 #include "conn.h"
 #include "service.h"
-
-#define TEMPLATE_ASSURED 1
 
 static __always_inline void addr_mask(union addr *a, __u32 prefix, int v6)
 {
@@ -63,6 +62,7 @@ static __always_inline void template_retire(struct conn *t, const struct flow *f
 		return;
 	t->cport = 0xffff;
 	t->vport = 0xffff;
+	conn_hide(f, slot);
 }
 
 #endif

@@ -12,7 +12,7 @@
 #include "csum.h"
 #include "packet.h"
 
-#define SIDE_SOURCE 0
+#define SIDE_SOURCE	 0
 #define SIDE_DESTINATION 1
 
 static __always_inline __u32 transport_csum_offset(const struct packet *p)
@@ -34,8 +34,8 @@ static __always_inline int rewrite_transport_tc(struct __sk_buff *skb, const str
 }
 
 /*
- * SCTP's checksum covers its own packet and no addresses, so it follows the port alone. A checksum of 0 stays 0: it is left
- * to the device (a partial checksum of a local stack, which must find 0 there), or not used at all (RFC 9653).
+ * SCTP's checksum covers its own packet and no addresses, so it follows the port alone. A checksum of 0 stays 0: it is
+ * left to the device (a partial checksum of a local stack, which must find 0 there), or not used at all (RFC 9653).
  */
 static __always_inline int rewrite_sctp(void *l4, void *end, const struct packet *p, const int side, __be16 port)
 {

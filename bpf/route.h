@@ -16,7 +16,7 @@
 struct route {
 	union addr gateway;
 	__u32 ifindex;
-	__u32 mtu; /* 0 is unknown */
+	__u32 mtu;    /* 0 is unknown */
 	__u8 dmac[8]; /* 6 are used; the stack is read in aligned words */
 	__u8 smac[8];
 	__u32 flags; /* NEXTHOP_READY, NEXTHOP_XDP */
@@ -32,9 +32,11 @@ static __always_inline int device_takes_xdp(const struct settings *s, __u32 ifin
 }
 
 /*
- * Ask the kernel. Not inlined: its parameters would weigh on everybody's stack. 0: complete; 1: the neighbour is not known yet (ifindex and gateway are); negative: no route.
+ * Ask the kernel. Not inlined: its parameters would weigh on everybody's stack. 0: complete; 1: the neighbour is not
+ * known yet (ifindex and gateway are); negative: no route.
  */
-static __noinline int route_lookup(void *ctx, struct route *r, const union addr *src, const union addr *dst, __u32 ifindex)
+static __noinline int route_lookup(void *ctx, struct route *r, const union addr *src, const union addr *dst,
+				   __u32 ifindex)
 {
 	struct bpf_fib_lookup fib = {};
 
@@ -84,7 +86,8 @@ static __always_inline __u32 client_route_keep(const struct settings *s, const s
 
 	if (!k)
 		return 0;
-	if (k->ifindex == r->ifindex && k->mtu == r->mtu && mac_equal(k->dmac, r->dmac) && mac_equal(k->smac, r->smac)) {
+	if (k->ifindex == r->ifindex && k->mtu == r->mtu && mac_equal(k->dmac, r->dmac) &&
+	    mac_equal(k->smac, r->smac)) {
 		k->confirmed = now;
 		return index;
 	}
@@ -103,8 +106,8 @@ static __always_inline __u32 client_route_keep(const struct settings *s, const s
 }
 
 /* Tier: established. The way back to the client of `c`; results as route_lookup. */
-static __always_inline int route_to_client(void *ctx, const struct settings *s, struct conn *c, struct route *r, __u32 ifindex,
-					   __u32 now)
+static __always_inline int route_to_client(void *ctx, const struct settings *s, struct conn *c, struct route *r,
+					   __u32 ifindex, __u32 now)
 {
 	__u32 period = (now >> s->route_shift) & 0xffff;
 	__u32 kept = c->route;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SCTP states of an association as IPVS has them (Linux net/netfilter/ipvs/ip_vs_proto_sctp.c describes the same machine):
- * three views as for TCP; one packet is one event, that of its first chunk. Tier: established.
+ * SCTP states of an association as IPVS has them (Linux net/netfilter/ipvs/ip_vs_proto_sctp.c describes the same
+ * machine): three views as for TCP; one packet is one event, that of its first chunk. Tier: established.
  */
 #ifndef PIRANHA_SCTP_STATE_H
 #define PIRANHA_SCTP_STATE_H
@@ -25,11 +25,11 @@ enum sctp_event {
 
 /* Four bits for each chunk type below 16, the event that it is. Types without bits here are data. */
 #define SCTP_IS(chunk, event) ((__u64)(event) << (chunk) * 4)
-#define SCTP_EVENTS_OF_CHUNKS											\
-	(SCTP_IS(SCTP_INIT, SCTP_EVENT_INIT) | SCTP_IS(SCTP_INIT_ACK, SCTP_EVENT_INIT_ACK) |			\
-	 SCTP_IS(SCTP_ABORT, SCTP_EVENT_ABORT) | SCTP_IS(SCTP_SHUTDOWN, SCTP_EVENT_SHUTDOWN) |			\
-	 SCTP_IS(SCTP_SHUTDOWN_ACK, SCTP_EVENT_SHUTDOWN_ACK) | SCTP_IS(SCTP_ERROR, SCTP_EVENT_ERROR) |		\
-	 SCTP_IS(SCTP_COOKIE_ECHO, SCTP_EVENT_COOKIE_ECHO) | SCTP_IS(SCTP_COOKIE_ACK, SCTP_EVENT_COOKIE_ACK) |	\
+#define SCTP_EVENTS_OF_CHUNKS                                                                                          \
+	(SCTP_IS(SCTP_INIT, SCTP_EVENT_INIT) | SCTP_IS(SCTP_INIT_ACK, SCTP_EVENT_INIT_ACK) |                           \
+	 SCTP_IS(SCTP_ABORT, SCTP_EVENT_ABORT) | SCTP_IS(SCTP_SHUTDOWN, SCTP_EVENT_SHUTDOWN) |                         \
+	 SCTP_IS(SCTP_SHUTDOWN_ACK, SCTP_EVENT_SHUTDOWN_ACK) | SCTP_IS(SCTP_ERROR, SCTP_EVENT_ERROR) |                 \
+	 SCTP_IS(SCTP_COOKIE_ECHO, SCTP_EVENT_COOKIE_ECHO) | SCTP_IS(SCTP_COOKIE_ACK, SCTP_EVENT_COOKIE_ACK) |         \
 	 SCTP_IS(SCTP_SHUTDOWN_COMPLETE, SCTP_EVENT_SHUTDOWN_COMPLETE))
 
 #define NO SCTP_S_NONE
@@ -120,8 +120,8 @@ static const __u8 sctp_next[VIEWS][STATES][SCTP_EVENTS] = {
 #undef CL
 
 /*
- * The chunk that counts: the first, but an ABORT right behind a cookie counts before it (RFC 9260, 3.3.7: control chunks
- * may come before an ABORT). Such a chunk may lie anywhere in the packet, so it is fetched.
+ * The chunk that counts: the first, but an ABORT right behind a cookie counts before it (RFC 9260, 3.3.7: control
+ * chunks may come before an ABORT). Such a chunk may lie anywhere in the packet, so it is fetched.
  */
 static __always_inline __u8 sctp_chunk(void *ctx, const int hook, const struct packet *p)
 {

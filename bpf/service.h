@@ -40,7 +40,7 @@ static long mark_visit(__u32 i, struct mark_search *search)
 /* The mark of a packet: the socket buffer's own (set by somebody's nftables before us) or that of the first rule. */
 static __noinline __u32 mark_of(const struct settings *s, const struct packet *p)
 {
-	struct mark_search search = { .packet = p, .mark = p->mark };
+	struct mark_search search = {.packet = p, .mark = p->mark};
 
 	if (!search.mark && s->mark_rules)
 		bpf_loop(s->mark_rules < MARK_RULES ? s->mark_rules : MARK_RULES, mark_visit, &search, 0);

@@ -18,8 +18,8 @@ struct ticker {
 	struct bpf_timer timer;
 	__u64 period_ns;
 	__u32 next_line;
-	__u32 lines; /* a tick looks at this many */
-	__u32 live; /* seen alive in the running walk */
+	__u32 lines;	 /* a tick looks at this many */
+	__u32 live;	 /* seen alive in the running walk */
 	__u32 last_live; /* in the walk before */
 	__u64 expired;
 	__u64 ticks;
@@ -82,7 +82,7 @@ static int ticker_tick(void *map, __u32 *key, struct ticker *t)
 	struct settings *s = settings_get();
 
 	if (s && s->conn_lines) {
-		struct sweep_walk w = { .line = t->next_line, .total = s->conn_lines, .now = now_jiffies() };
+		struct sweep_walk w = {.line = t->next_line, .total = s->conn_lines, .now = now_jiffies()};
 
 		sweep_run(&w, t->lines);
 		t->expired += w.expired;
@@ -130,7 +130,7 @@ int sweep(struct sweep_args *args)
 
 	if (!s || args->first_line >= s->conn_lines)
 		return 1;
-	struct sweep_walk w = { .line = args->first_line, .total = s->conn_lines, .now = now_jiffies() };
+	struct sweep_walk w = {.line = args->first_line, .total = s->conn_lines, .now = now_jiffies()};
 
 	sweep_run(&w, args->lines);
 	args->live = w.live;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * TCP states of a connection as IPVS has them (Linux net/netfilter/ipvs/ip_vs_proto_tcp.c describes the same machine):
- * three views, because a director sees both directions of a masqueraded connection and only the client's half of others.
- * Tier: established.
+ * three views, because a director sees both directions of a masqueraded connection and only the client's half of
+ * others. Tier: established.
  */
 #ifndef PIRANHA_TCP_STATE_H
 #define PIRANHA_TCP_STATE_H
@@ -101,7 +101,8 @@ static __always_inline __u8 tcp_state_next(__u8 state, __u8 flags, enum view vie
 
 static __always_inline int tcp_state_active(__u8 state)
 {
-	return state == TCP_S_ESTABLISHED || state == TCP_S_SYN_SENT || state == TCP_S_SYN_RECV || state == TCP_S_SYNACK;
+	return state == TCP_S_ESTABLISHED || state == TCP_S_SYN_SENT || state == TCP_S_SYN_RECV ||
+	       state == TCP_S_SYNACK;
 }
 
 #endif

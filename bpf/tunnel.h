@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Tunnels to real servers: an outer IP header of either family, and behind it nothing (ipip), a GRE header, or UDP and GUE
- * headers. Tier: established.
+ * Tunnels to real servers: an outer IP header of either family, and behind it nothing (ipip), a GRE header, or UDP and
+ * GUE headers. Tier: established.
  *
  * Hop limit, traffic class and DF of the outer header are IPVS's (Linux net/netfilter/ipvs/ip_vs_xmit.c).
  */
@@ -13,10 +13,10 @@
 #include "packet.h"
 #include "workbench.h"
 
-#define GRE_CSUM 0x8000
+#define GRE_CSUM  0x8000
 #define GUE_PORTS 0xc000 /* source ports from here on say which flow it is, for whoever spreads packets over links */
-#define ECN_MASK 3
-#define ECN_CE 3
+#define ECN_MASK  3
+#define ECN_CE	  3
 
 static __always_inline int is_outer_v6(const struct dest *d)
 {
@@ -45,8 +45,8 @@ static __always_inline int tunnel_has_csum(const struct dest *d)
 
 /*
  * The sum of a whole packet's words, from its headers alone: what a right transport checksum covers sums to nothing
- * together with its pseudo header, and an IPv4 header sums to nothing. So it is also what the packet will sum to when its
- * checksum is yet to be finished by a device. Negative when the checksum does not cover all of it.
+ * together with its pseudo header, and an IPv4 header sums to nothing. So it is also what the packet will sum to when
+ * its checksum is yet to be finished by a device. Negative when the checksum does not cover all of it.
  */
 static __always_inline int packet_sum(void *ctx, const int hook, const struct packet *p)
 {
@@ -110,7 +110,7 @@ static long sum_visit(__u32 i, struct sum_walk *walk)
 /* Tier: slow. The same by reading all of the packet: fragments, datagrams without checksum, ICMP. */
 __noinline int packet_sum_walk(struct __sk_buff *skb, __u32 length)
 {
-	struct sum_walk walk = { .skb = skb, .left = length };
+	struct sum_walk walk = {.skb = skb, .left = length};
 
 	bpf_loop(WALK_MAX, sum_visit, &walk, 0);
 	return walk.result || walk.left ? -1 : csum_fold(walk.sum);
@@ -313,7 +313,8 @@ static __always_inline void *tunnel_push_xdp(struct xdp_md *ctx, const struct de
 	return data + L3_OFFSET;
 }
 
-/* Wrap the packet, whose hop limit was already decremented, for destination `d`. 0, or the reason why that cannot be. */
+/* Wrap the packet, whose hop limit was already decremented, for destination `d`. 0, or the reason why that cannot be.
+ */
 static __always_inline int tunnel_wrap(void *ctx, const int hook, const struct settings *s, const struct packet *p,
 				       const struct dest *d, const union addr *source)
 {
@@ -327,8 +328,8 @@ static __always_inline int tunnel_wrap(void *ctx, const int hook, const struct s
 	}
 	if (hook == HOOK_XDP) {
 		int v6 = is_outer_v6(d);
-		void *outer = v6 ? tunnel_push_xdp(ctx, d, sizeof(struct ipv6hdr), 1) :
-				   tunnel_push_xdp(ctx, d, sizeof(struct iphdr), 0);
+		void *outer = v6 ? tunnel_push_xdp(ctx, d, sizeof(struct ipv6hdr), 1)
+				 : tunnel_push_xdp(ctx, d, sizeof(struct iphdr), 0);
 
 		if (!outer)
 			return REASON_REWRITE_FAILED;

@@ -8,7 +8,7 @@
 #include "packet.h"
 
 #define WORKBENCH_CHUNK 256
-#define SHIM_WORDS 3 /* most that stands between the outer and inner IP header of a tunnel */
+#define SHIM_WORDS	3 /* most that stands between the outer and inner IP header of a tunnel */
 
 struct workbench {
 	struct packet template_key;
@@ -16,7 +16,7 @@ struct workbench {
 	struct flow reverse;
 	struct service_key service;
 	__u32 control;
-	struct conn one_packet; /* a one-packet connection lives as long as its packet */
+	struct conn one_packet;	      /* a one-packet connection lives as long as its packet */
 	struct fragment_key fragment; /* of the fragment under way */
 	struct fragment remembered;
 	struct packet quoted; /* by an error from inside a tunnel */

@@ -28,26 +28,33 @@ def find(tool: str) -> str | None:
     return None
 
 
-def write_scheduler_registry() -> Path:
-    """One dispatch over every `bpf/sched/*.h`, so that a new scheduler touches no other file.
+def scheduler_registry(names: list[str]) -> str:
+    """One dispatch over schedulers, files of `bpf/sched/`.
 
     Each becomes a global function: the kernel verifies it apart from all others, and its stack is its own.
     """
-    names = sorted(path.stem for path in (SOURCE / "sched").glob("*.h"))
     arguments = "const struct sched_input *in, const struct packet *packet"
     lines = ["/* Made by tools/build_bpf.py from the files in sched/. */", '#include "sched.h"']
     lines += [f'#include "sched/{name}.h"' for name in names]
     for name in names:
         lines += [f"__noinline __u32 schedule_{name}({arguments})"]
         lines += ["{", f"\treturn in && packet ? sched_{name}(in, packet) : NO_DEST;", "}"]
-    lines += ["static __always_inline __u32 sched_choose(const struct service *service, const struct packet *packet)", "{"]
+    lines += [
+        "static __always_inline __u32 sched_choose(const struct service *service, const struct packet *packet)",
+        "{",
+    ]
     lines += ["\tconst struct sched_input *in = sched_input_of(service);"]
     lines += ["\tswitch (service->scheduler) {"]
     lines += [f"\tcase SCHED_{name}:\n\t\treturn schedule_{name}(in, packet);" for name in names]
     lines += ["\t}", "\treturn NO_DEST;", "}", ""]
+    return "\n".join(lines)
+
+
+def write_scheduler_registry() -> Path:
+    """The dispatch over every `bpf/sched/*.h`, so that a new scheduler touches no other file."""
     target = ROOT / "build" / "bpf" / "sched_registry.gen.h"
     target.parent.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(lines)
+    text = scheduler_registry(sorted(path.stem for path in (SOURCE / "sched").glob("*.h")))
     if not target.exists() or target.read_text() != text:
         target.write_text(text)
     return target

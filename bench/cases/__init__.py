@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.bench import Bench
-from bench.cases import agreement, control, established, floor, listing, memory, new_connection, services
+from bench.cases import agreement, control, established, floor, listing, memory, new_connection, schedulers, services
 from bench.report import Row
 
 Case = Callable[[Bench], Iterator[Row]]
@@ -19,6 +19,7 @@ CASES: dict[str, Case] = {
     "established": established.run,
     "memory": memory.run,
     "new": new_connection.run,
+    "schedulers": schedulers.run,
     "services": services.run,
     "listing": listing.run,
     "control": control.run,

@@ -36,6 +36,7 @@ struct lblcr_best {
 struct lblcr_work {
 	struct locality_key key;
 	__u64 now; /* jiffies */
+	struct lblcr_best seen;
 	struct lblcr_best least;
 	struct lblcr_best most;
 	__u32 members;
@@ -52,20 +53,16 @@ struct lblcr_visit {
 	struct lblcr_work *work;
 };
 
-/* Whether a load is below another, both per weight; of equals the younger member's comes first. */
-static __always_inline void lblcr_prefer(struct lblcr_best *b, __u64 load, __u64 weight, __u32 age, __u32 place,
-					 int more)
+/* Let `seen` take the place of the best one: with less load per weight (or more); of equals the younger comes first. */
+static __always_inline void lblcr_prefer(struct lblcr_best *best, const struct lblcr_best *seen, int more)
 {
-	__u64 mine = load * b->weight, best = b->load * weight;
+	__u64 mine = seen->load * best->weight, other = best->load * seen->weight;
 
-	if (b->place != NO_PLACE && (more ? mine < best : mine > best))
+	if (best->place != NO_PLACE && (more ? mine < other : mine > other))
 		return;
-	if (b->place != NO_PLACE && mine == best && (__s32)(age - b->age) < 0)
+	if (best->place != NO_PLACE && mine == other && (__s32)(seen->age - best->age) < 0)
 		return;
-	b->load = load;
-	b->weight = weight;
-	b->age = age;
-	b->place = place;
+	*best = *seen;
 }
 
 static long sched_lblcr_visit(__u32 i, struct lblcr_visit *v)
@@ -80,6 +77,8 @@ static long sched_lblcr_visit(__u32 i, struct lblcr_visit *v)
 		return 0;
 	}
 	w->members++;
+	w->seen.place = i;
+	w->seen.age = v->entry->age[i];
 	struct dest *d = member_dest(m, w->key.service);
 	if (!d) {
 		if (w->place == NO_PLACE)
@@ -88,9 +87,11 @@ static long sched_lblcr_visit(__u32 i, struct lblcr_visit *v)
 	}
 	if (d->weight <= 0)
 		return 0;
+	w->seen.load = dest_overhead(d);
+	w->seen.weight = d->weight;
 	if (dest_usable(d))
-		lblcr_prefer(&w->least, dest_overhead(d), d->weight, v->entry->age[i], i, 0);
-	lblcr_prefer(&w->most, dest_overhead(d), d->weight, v->entry->age[i], i, 1);
+		lblcr_prefer(&w->least, &w->seen, 0);
+	lblcr_prefer(&w->most, &w->seen, 1);
 	return 0;
 }
 

@@ -31,9 +31,7 @@ def lab() -> Iterator[LabUnderTest]:
         text = lab.config.read_text()
         lab.config.write_text(
             "\n".join(
-                line
-                for line in text.splitlines()
-                if line.split("=")[0].strip() not in ("send", "expect", "use_regex")
+                line for line in text.splitlines() if line.split("=")[0].strip() not in ("send", "expect", "use_regex")
             )
             + "\n"
         )

@@ -1,8 +1,8 @@
 """Real HTTP and UDP through the real daemon: every forwarding method, family and hook.
 
-            VIP .100
-   client ──────────── lb1 (lvsd, eBPF) ──────────── web1, web2
-    .50        sw      .2   (nat: a second network behind lb1)
+         VIP .100
+client ──────────── lb1 (lvsd, eBPF) ──────────── web1, web2
+ .50        sw      .2   (nat: a second network behind lb1)
 """
 
 from __future__ import annotations

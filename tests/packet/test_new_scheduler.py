@@ -43,7 +43,5 @@ def test_the_scheduler_of_the_page_works_without_a_change_of_the_core(tmp_path: 
     (tmp_path / "tests" / "packet" / f"test_{NAME}.py").write_text(test)
 
     run(sys.executable, "tools/build_bpf.py", at=tmp_path)
-    report = run(
-        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/packet/test_{NAME}.py", at=tmp_path
-    )
+    report = run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"tests/packet/test_{NAME}.py", at=tmp_path)
     assert "2 passed" in report, report  # one for each hook

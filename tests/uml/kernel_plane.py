@@ -128,7 +128,12 @@ class KernelPlane:
         return sorted(found, key=lambda item: str(item["service"]))
 
     def connections(self) -> list[dict[str, Any]]:
-        return read_connections(CONNECTIONS.read_text())
+        until = time.monotonic() + 2 * EXPIRY_S
+        rows = read_connections(CONNECTIONS.read_text())
+        while any(row["timeout_s"] == 0 for row in rows) and time.monotonic() < until:  # one that is just going
+            time.sleep(EXPIRY_S / 4)
+            rows = read_connections(CONNECTIONS.read_text())
+        return rows
 
 
 def summed_up(listing: str) -> bool:

@@ -144,7 +144,7 @@ class SetOption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetMark:
-    """Packets of clients to this address (and protocol, and ports from `low` to `high`) carry `mark` from now on."""
+    """Packets of clients to this address or network (and protocol, and ports from `low` to `high`) carry `mark` from now on."""
 
     mark: int
     address: str
@@ -157,8 +157,8 @@ class SetMark:
 class Open:
     """`count` first packets (SYN, datagram, INIT) to `to`, each from a new flow.
 
-    The n-th comes from `client` plus n * `client_step`, port `port` plus n * `port_step`. With `repeat` targets the
-    virtual address moves by one each time (for dh, lblc). With `establish` each masqueraded TCP flow goes on with SYN+ACK
+    The n-th comes from `client` plus n * `client_step`, port `port` plus n * `port_step`, to the virtual
+    address plus n * `to_step`. With `establish` each masqueraded TCP flow goes on with SYN+ACK
     and ACK (other methods: ACK), `close` then with FIN+ACK from both sides and the last ACK; only the first packet's
     outcome is given.
     """

@@ -83,6 +83,15 @@ static __always_inline void reply_key(struct conn_key *k, const struct conn *c, 
 	k->proto = LIFE_PROTO(c->life);
 }
 
+/* Templates of the peer end with `conn_end` and are never assured. */
+static __always_inline void conn_hide(const struct flow *f, __u32 slot)
+{
+}
+
+static __always_inline void template_assure(__u32 control)
+{
+}
+
 /* Tier: new connection. 1 when the entry was there and is gone. */
 static __always_inline int conn_end(const struct flow *f, __u32 slot)
 {

@@ -9,9 +9,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from piranha.api.problems import on_crash, on_http_error, on_refusal
-from piranha.api.question import connection_filter
+from piranha.api.question import body_of, connection_filter
 from piranha.api.render import Document
 from piranha.base.errors import PiranhaError
+from piranha.dataplane.wire import operations_from_json
 from piranha.director.director import Director
 
 
@@ -33,6 +34,17 @@ def create_app(director: Director) -> Starlette:
     async def reload(request: Request) -> Response:
         return Document(await director.reload())
 
+    async def table(request: Request) -> Response:
+        if request.method == "POST":
+            return Document(director.apply_by_hand(operations_from_json(await body_of(request))))
+        return Document(director.table())
+
+    async def table_state(request: Request) -> Response:
+        return Document(director.table_state())
+
+    async def table_connections(request: Request) -> Response:
+        return Document(director.table_connections())
+
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -43,6 +55,9 @@ def create_app(director: Director) -> Starlette:
             Route("/api/v1/connections", connections),
             Route("/api/v1/config", configuration),
             Route("/api/v1/reload", reload, methods=["POST"]),
+            Route("/api/v1/table", table, methods=["GET", "POST"]),
+            Route("/api/v1/table/state", table_state),
+            Route("/api/v1/table/connections", table_connections),
             Route("/healthz", healthz),
         ],
         exception_handlers={PiranhaError: on_refusal, HTTPException: on_http_error, Exception: on_crash},

@@ -1,9 +1,12 @@
-"""Query strings as values of the port."""
+"""Query strings and bodies as values."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from starlette.requests import Request
 
 from piranha.base.errors import UsageError
 from piranha.dataplane.port import ConnectionFilter
@@ -13,6 +16,7 @@ from piranha.model.service import Protocol
 MAX_LIMIT = 100_000
 """Rows in one answer: making them takes about 10 µs each, in which nothing else in lvsd moves."""
 _DEFAULT_LIMIT = 1000
+MAX_BODY_BYTES = 4 << 20
 _KNOWN = ("protocol", "client", "vip", "port", "server", "state", "limit")
 
 T = TypeVar("T")
@@ -33,6 +37,19 @@ def connection_filter(query: Mapping[str, str]) -> ConnectionFilter:
         state=state.upper() if state else None,
         limit=_limit(query),
     )
+
+
+async def body_of(request: Request) -> Any:
+    """The JSON that came with the request. Raises UsageError when it is none, or too long."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise UsageError(f"the request is longer than {MAX_BODY_BYTES} bytes", mend="send it in parts")
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise UsageError("the request is no JSON") from None
 
 
 def _limit(query: Mapping[str, str]) -> int:

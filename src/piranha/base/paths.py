@@ -28,6 +28,11 @@ class Paths:
     def lvsd_lock(self) -> Path:
         return self.run / "lvsd.lock"
 
+    @property
+    def by_hand(self) -> Path:
+        """Which services ipvsadm made: lvsd shows them and leaves them alone."""
+        return self.state / "by-hand.json"
+
     @staticmethod
     def from_environment(environment: dict[str, str] | None = None) -> Paths:
         """`PIRANHA_CONFIG`, `PIRANHA_RUN_DIR`, `PIRANHA_STATE_DIR` and `PIRANHA_ETC_DIR` override the defaults."""

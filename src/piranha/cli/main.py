@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("piranha.cli.config:config_group", "Check, show and format lvs.cf."),
     "reload": ("piranha.cli.reload:reload_command", "Apply the changes of lvs.cf to the running director."),
     "lvsd": ("piranha.cli.lvsd:lvsd_command", "Run the director's daemon."),
+    "ipvsadm": ("piranha.cli.ipvsadm:ipvsadm_command", "ipvsadm, word for word, over the data plane."),
+    "proc": ("piranha.cli.proc:proc_command", "The texts of /proc/net/ip_vs and its kin."),
     "unload": ("piranha.cli.unload:unload_command", "Take the data plane out of the kernel."),
     "realserver": ("piranha.cli.realserver:realserver_group", "Prepare a real server for direct routing or tunnels."),
     "doctor": ("piranha.cli.doctor:doctor_command", "Say what this machine lacks and how to get it."),

@@ -37,19 +37,21 @@ class Client:
         """The document of `/api/v1/RESOURCE`. Raises UnreachableError, `RefusedError`, UsageError."""
         return self._ask("GET", f"/api/v1/{resource}" + (f"?{urlencode(query)}" if query else ""), self._timeout_s)
 
-    def post(self, resource: str) -> Any:
-        """Ask for a change; waits longer than a read. Raises the same errors."""
-        return self._ask("POST", f"/api/v1/{resource}", max(self._timeout_s, CHANGE_TIMEOUT_S))
+    def post(self, resource: str, document: object = None) -> Any:
+        """Ask for a change, with a JSON document where one is given; waits longer than a read. Raises the same errors."""
+        body = b"" if document is None else json.dumps(document, separators=(",", ":")).encode()
+        return self._ask("POST", f"/api/v1/{resource}", max(self._timeout_s, CHANGE_TIMEOUT_S), body)
 
-    def _ask(self, method: str, target: str, timeout_s: float) -> Any:
+    def _ask(self, method: str, target: str, timeout_s: float, body: bytes = b"") -> Any:
         connection = _UnixConnection(self._path, timeout_s)
         try:
-            connection.request(method, target, headers={"Host": "piranha", "Content-Length": "0"})
+            headers = {"Host": "piranha", "Content-Length": str(len(body)), "Content-Type": "application/json"}
+            connection.request(method, target, body=body, headers=headers)
             answer = connection.getresponse()
             # Only a read without a bound of its own notices an answer that was cut short.
             if (answer.length or 0) > MAX_ANSWER_BYTES:
                 raise UnreachableError("the answer of lvsd is too long", mend="ask for less")
-            body = answer.read()
+            content = answer.read()
         except (FileNotFoundError, ConnectionRefusedError):
             raise UnreachableError("lvsd is not running", mend="start it with `piranha lvsd`") from None
         except PermissionError:
@@ -64,7 +66,7 @@ class Client:
             ) from None
         finally:
             connection.close()
-        return _document(answer.status, body)
+        return _document(answer.status, content)
 
 
 class _UnixConnection(http.client.HTTPConnection):

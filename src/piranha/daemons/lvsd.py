@@ -17,8 +17,10 @@ from piranha.base.errors import PiranhaError
 from piranha.base.lock import FileLock, LockedError
 from piranha.base.notify import Notifier
 from piranha.base.paths import Paths
+from piranha.dataplane.ipvs.ownership import Ownership, table_identity
 from piranha.dataplane.port import DataPlane
 from piranha.director.addresses import host_addresses
+from piranha.director.byhand import Ledger, MemoryLedger
 from piranha.director.director import Director
 from piranha.director.health import HealthBook
 from piranha.director.source import Reading, read_configuration
@@ -26,6 +28,7 @@ from piranha.model.configuration import Configuration, DataPlaneChoice
 from piranha.monitor.engine import Nanny
 
 MEMORY = "memory"
+_LOCK_WAIT_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,8 @@ def run_lvsd(paths: Paths, *, dataplane: str | None = None) -> None:
     """
     reading = read_configuration(paths.config)
     try:
-        lock = FileLock(paths.lvsd_lock)
+        # An ipvsadm at work holds it for moments.
+        lock = FileLock(paths.lvsd_lock, wait_s=_LOCK_WAIT_S)
     except LockedError as error:
         raise PiranhaError(
             f"lvsd is running already (process {error.pid or '?'})", mend="change it with `piranha reload`"
@@ -94,6 +98,7 @@ class _Daemon:
             clock,
             addresses=host_addresses,
             beat=self._notifier.alive,
+            by_hand=self._by_hand(),
         )
         # The socket comes first: where it cannot be made nothing in the kernel has been touched yet.
         listener = open_socket(self._paths.api_socket)
@@ -110,6 +115,12 @@ class _Daemon:
         finally:
             self._paths.api_socket.unlink(missing_ok=True)
             listener.close()
+
+    def _by_hand(self) -> Ledger:
+        """Where it is kept which services ipvsadm made; IPVS's plane knows itself, the memory plane forgets all."""
+        if self._plane.status().name != "ebpf":
+            return MemoryLedger()
+        return Ownership(self._paths.by_hand, table_identity())
 
     async def _work(self, director: Director, app: Starlette, listener: socket.socket) -> None:
         async with asyncio.TaskGroup() as group:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from piranha.dataplane.port import (
     AddDestination,
     AddService,
+    Clear,
     DeleteDestination,
     DeleteService,
     EditDestination,
@@ -15,6 +16,9 @@ from piranha.dataplane.port import (
     SetMarkRules,
     SetSettings,
     SetTimeouts,
+    StartDaemon,
+    StopDaemon,
+    ZeroCounters,
 )
 from piranha.model.rules import PlaneRules
 from piranha.model.service import Destination, Service, ServiceStatus
@@ -60,6 +64,14 @@ def describe(
                 lines.append("set " + " ".join(f"{name} {here} -> {there}" for name, here, there in told))
             case SetTimeouts(timeouts=t):
                 lines.append(f"set timeouts tcp {t.tcp_s:g} tcpfin {t.tcp_fin_s:g} udp {t.udp_s:g}")
+            case ZeroCounters(key=counted):
+                lines.append(f"zero the counters of {counted or 'all services'}")
+            case Clear():
+                lines.append("delete all services")
+            case StartDaemon(daemon=daemon):
+                lines.append(f"start {daemon.role} sync daemon on {daemon.interface} syncid {daemon.sync_id}")
+            case StopDaemon(role=role):
+                lines.append(f"stop {role} sync daemon")
     if len(operations) > shown:
         lines.append(f"and {len(operations) - shown} more")
     return tuple(lines)

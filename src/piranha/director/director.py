@@ -15,8 +15,18 @@ from typing import Protocol, runtime_checkable
 import piranha
 from piranha.base.clock import Clock
 from piranha.config.plain import as_plain
-from piranha.dataplane.port import ConnectionFilter, DataPlane
+from piranha.dataplane.port import ConnectionFilter, DataPlane, EditDestination, EditService, Operation
+from piranha.dataplane.series import apply_each
+from piranha.dataplane.wire import (
+    connections_to_json,
+    daemon_to_json,
+    outcome_to_json,
+    table_to_json,
+    timeouts_to_json,
+)
 from piranha.director.addresses import missing_vips
+from piranha.director.byhand import ByHand, Ledger, MemoryLedger
+from piranha.director.difference import describe
 from piranha.director.health import HealthBook, HealthSource, targets_of
 from piranha.director.layout import Layout, lay_out
 from piranha.director.overview import overview
@@ -35,6 +45,7 @@ from piranha.director.status import (
     warnings_of,
 )
 from piranha.director.switch import Switch
+from piranha.director.table import AppliedDocument, TableConnectionsDocument, TableDocument, TableStateDocument
 from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration
 from piranha.monitor.target import TargetKey, TargetStatus
@@ -42,6 +53,8 @@ from piranha.monitor.target import TargetKey, TargetStatus
 TICK_S = 1.0
 ADDRESSES_EVERY_S = 5.0
 PROBLEMS_SHOWN = 100
+MOST_CONNECTIONS = 100_000
+"""Entries in one answer: making them takes about 10 µs each, in which nothing else moves."""
 _LOGGED_AT_ONCE = 20
 _SHARE = 4
 """After a comparison that took t seconds the next waits this many t: a storm of verdicts may not eat the loop."""
@@ -70,7 +83,8 @@ class Reconfigurable(Protocol):
 class Director:
     """lvsd without its process: `start`, then `run` until cancelled; everything from one event loop.
 
-    `addresses` lists this host's addresses and may block; `beat` is called once a tick, for a watchdog.
+    `addresses` lists this host's addresses and may block; `beat` is called once a tick, for a watchdog; `by_hand`
+    remembers services that others make through `apply_by_hand`.
     """
 
     def __init__(
@@ -83,6 +97,7 @@ class Director:
         *,
         addresses: Callable[[], frozenset[IPAddress]],
         beat: Callable[[], None] = lambda: None,
+        by_hand: Ledger | None = None,
         tick_s: float = TICK_S,
     ) -> None:
         self._reading = reading
@@ -95,7 +110,8 @@ class Director:
         self._beat = beat
         self._tick_s = tick_s
         self._layout = Layout()
-        self._switch = Switch(plane, Reconciler())
+        self._by_hand = ByHand(by_hand or MemoryLedger())
+        self._switch = Switch(plane, Reconciler(), self._by_hand)
         self._meter = RateMeter()
         self._reloading = asyncio.Lock()
         self._present: frozenset[IPAddress] | None = None
@@ -153,7 +169,7 @@ class Director:
         changed = changed_on_disk(self._reading)
         summary, services = overview(
             self._layout.services,
-            self._plane.snapshot(),
+            self._switch.snapshot(),
             health=self._health.settle(),
             held=self._switch.reconciler.held,
             baseline=self._meter.baseline(self._clock.now()),
@@ -174,13 +190,42 @@ class Director:
         now = self._clock.now()
         return services_document(
             self._layout.services,
-            self._plane.snapshot(),
+            self._switch.snapshot(),
             checkup=self._checkup,
             held=self._switch.reconciler.held,
             errors=self._switch.errors,
             baseline=self._meter.baseline(now),
             now=now,
         )
+
+    def table(self) -> TableDocument:
+        """The table as the data plane has it, for programs that speak IPVS."""
+        return TableDocument(services=table_to_json(self._switch.snapshot()))
+
+    def table_state(self) -> TableStateDocument:
+        status = self._plane.status()
+        return TableStateDocument(
+            plane=status.name,
+            size=status.connection_capacity,
+            timeouts=timeouts_to_json(self._plane.timeouts()),
+            daemons=[daemon_to_json(daemon) for daemon in self._plane.daemons()],
+        )
+
+    def table_connections(self) -> TableConnectionsDocument:
+        page = self._plane.connections(ConnectionFilter(limit=MOST_CONNECTIONS))
+        return TableConnectionsDocument(total=page.total, connections=connections_to_json(page.rows))
+
+    def apply_by_hand(self, operations: Sequence[Operation]) -> AppliedDocument:
+        """What ipvsadm asks for, each operation on its own. The next tick repairs what lvs.cf says otherwise."""
+        # Only edits have an old value to tell, and a table of thousands takes its time.
+        edits = any(isinstance(operation, EditService | EditDestination) for operation in operations)
+        before = self._switch.snapshot() if edits else ()
+        outcomes = apply_each(self._plane, operations)
+        self._by_hand.note(operations, outcomes)
+        done = [operation for operation, refused in zip(operations, outcomes, strict=True) if refused is None]
+        for line in describe(done, before):
+            logger.info('changed by hand difference="%s"', line)
+        return AppliedDocument(outcomes=[outcome_to_json(outcome) for outcome in outcomes])
 
     def connections(self, wanted: ConnectionFilter) -> ConnectionsDocument:
         return connections_document(self._plane.connections(wanted))
@@ -200,7 +245,8 @@ class Director:
         targets = targets_of(layout)
         self._nanny.set_targets(targets)
         health = self._health.keep(targets)
-        self._switch.reconciler.adopt(layout, reading.configuration, self._plane.snapshot(), health, now)
+        self._by_hand.release([service.service.key for service in layout.services])
+        self._switch.reconciler.adopt(layout, reading.configuration, self._switch.snapshot(), health, now)
         self._reading, self._layout = reading, layout
         self._loaded_wall = datetime.now(UTC)
         _warn('not switched refusal="%s"', layout.refusals)

@@ -22,6 +22,7 @@ from piranha.dataplane.port import (
     SetSettings,
     SetTimeouts,
 )
+from piranha.director.byhand import ByHand
 from piranha.director.reconcile import Reconciler, Repair, Standing
 from piranha.model.health import Health
 from piranha.model.rules import PlaneRules
@@ -41,8 +42,9 @@ class Switch:
     (timeouts, mark rules, settings); `fault` is set while the plane cannot be read at all.
     """
 
-    def __init__(self, plane: DataPlane, reconciler: Reconciler) -> None:
+    def __init__(self, plane: DataPlane, reconciler: Reconciler, by_hand: ByHand | None = None) -> None:
         self.plane = plane
+        self._by_hand = by_hand
         self.reconciler = reconciler
         self.errors: Mapping[ServiceKey, str] = {}
         self.shortfalls: Mapping[str, str] = {}
@@ -56,7 +58,7 @@ class Switch:
         Never raises for what a plane refuses: the rest is applied, and the refused is tried again next time.
         """
         try:
-            actual = self.plane.snapshot()
+            actual = self.snapshot()
             standing = self._standing()
             repair = self.reconciler.reconcile(actual, standing, health, now)
         except PiranhaError as error:
@@ -83,6 +85,11 @@ class Switch:
             self._unsupported(standing) | {what: text for what, text in refused.items() if isinstance(what, str)}
         )
         return repair, actual
+
+    def snapshot(self) -> Sequence[ServiceStatus]:
+        """The plane's table, with what was made by hand as foreign."""
+        table = self.plane.snapshot()
+        return table if self._by_hand is None else self._by_hand.mark(table)
 
     def _standing(self) -> Standing:
         """What the plane has in force beside its table, as far as it can say."""
@@ -111,7 +118,7 @@ class Switch:
         except PiranhaError as error:
             logger.debug('the plane refused a batch, applying service by service error="%s"', error)
         errors: dict[ServiceKey | str, str] = {}
-        rest = self.reconciler.reconcile(self.plane.snapshot(), self._standing(), health, now)
+        rest = self.reconciler.reconcile(self.snapshot(), self._standing(), health, now)
         groups: dict[ServiceKey | str, list[Operation]] = {}
         for operation in rest.operations:
             groups.setdefault(_subject_of(operation), []).append(operation)

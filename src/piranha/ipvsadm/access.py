@@ -14,10 +14,10 @@ from piranha.base.errors import PiranhaError, UnreachableError
 from piranha.base.lock import FileLock, LockedError
 from piranha.base.paths import Paths
 from piranha.client.http import Client
-from piranha.dataplane.port import Connection, DataPlane, Operation, SyncDaemon
+from piranha.dataplane.port import Connection, Operation, SyncDaemon
 from piranha.ipvsadm.lvsd import LvsdTable
 from piranha.ipvsadm.refusal import MUST_BE_ROOT
-from piranha.ipvsadm.table import PlaneTable, Table
+from piranha.ipvsadm.table import CannotOpenError, PlaneTable, Table
 from piranha.model.service import ServiceStatus, Timeouts
 
 IPVS = "ipvs"
@@ -28,10 +28,6 @@ _ANSWER_S = 60.0
 _CHOICE = re.compile(r"^[ \t]*dataplane[ \t]*=[ \t]*\"?([a-z]+)", re.MULTILINE)
 
 
-class CannotOpenError(PiranhaError):
-    """There is no table to work on."""
-
-
 class FoundTable:
     """Keeps the contract of `Table`; looks for the table when it is first needed. Close it, or use it as a context."""
 
@@ -39,6 +35,7 @@ class FoundTable:
         self._paths = paths
         self._opened = ExitStack()
         self._table: Table | None = None
+        self._is_kernels = False
 
     @property
     def size(self) -> int:
@@ -89,7 +86,6 @@ class FoundTable:
     def _look(self) -> Table:
         if os.geteuid() != 0:
             raise CannotOpenError(MUST_BE_ROOT)
-        self._is_kernels = False
         deadline_at = time.monotonic() + WAIT_S
         while True:
             try:
@@ -121,7 +117,7 @@ class FoundTable:
         plane = IpvsPlane.open(self._paths, touch_foreign=True)
         self._opened.callback(plane.close)
         self._is_kernels = True
-        return PlaneTable(plane, plane.information().size)
+        return PlaneTable(plane, plane.information().table_size)
 
     def _open_ebpf(self) -> Table:
         from piranha.ipvsadm.ebpf import EbpfTable
@@ -139,6 +135,3 @@ def dataplane_choice(config: Path) -> str:
         return ""
     found = _CHOICE.search(text)
     return found.group(1) if found is not None else ""
-
-
-__all__ = ["CannotOpenError", "DataPlane", "FoundTable", "dataplane_choice"]

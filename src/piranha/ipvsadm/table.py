@@ -13,6 +13,10 @@ from piranha.model.service import ServiceStatus, Timeouts
 EVERY_CONNECTION = ConnectionFilter(limit=2**31 - 1)
 
 
+class CannotOpenError(PiranhaError):
+    """There is no table to work on."""
+
+
 class Table(Protocol):
     @property
     def size(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from tests.unit.ipvsadm.recording import Run, recorded_names, recording
 
 HELP = "the help is written afresh"

@@ -121,7 +121,9 @@ class ConnectionTable:
             virtual=virtual,
             virtual_port=int(entry["vport"]),
             destination=abi.unpack_address(dest["addr"]),
-            destination_port=int(entry["vport"]) if flags & abi.CONN_KEEP_PORT or not port else port,
+            destination_port=int(entry["vport"])
+            if flags & abi.CONN_KEEP_PORT or not port or (template and not entry["vport"])
+            else port,
             state=_state_name(protocol, number, template),
             expires_s=max(0.0, left / self._tables.hz),
             is_template=template,

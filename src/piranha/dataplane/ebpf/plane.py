@@ -36,7 +36,7 @@ from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration, HookChoice
 from piranha.model.mark import MarkRule
 from piranha.model.rules import PlaneRules
-from piranha.model.service import Protocol, ServiceStatus, Timeouts
+from piranha.model.service import Protocol, ServiceStatus, Timeouts, TunnelType
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ class EbpfPlane:
             all_ports=True,
             one_packet=True,
             thresholds=True,
+            tunnels=frozenset(TunnelType),
         )
         self.tables = tables
         self._pins = pins

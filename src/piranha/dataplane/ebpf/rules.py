@@ -16,8 +16,8 @@ def check_service(service: Service) -> None:
     if not 0 <= key.port <= 65535:
         raise RefusedError(RefusalKind.INVALID, f"{key}: {key.port} is no port")
     bits = _BITS[key.address.version]
-    if service.persistence_prefix is not None and not 1 <= service.persistence_prefix <= bits:
-        raise RefusedError(RefusalKind.INVALID, f"{key}: a persistence mask has 1 to {bits} bits")
+    if service.persistence_prefix is not None and not 0 <= service.persistence_prefix <= bits:
+        raise RefusedError(RefusalKind.INVALID, f"{key}: a persistence mask has 0 to {bits} bits")
     if service.engine:
         raise RefusedError(RefusalKind.UNSUPPORTED, f"{key}: the persistence engine {service.engine} is not built yet")
 

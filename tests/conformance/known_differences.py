@@ -1,0 +1,97 @@
+"""Where the eBPF plane is known to do something else than the kernel's IPVS: scenario, step, reason.
+
+A difference that is `owed` is a fault or a gap of ours, to be mended; the others stay. Who mends one removes it here:
+`test_conformance.py` fails while a difference is listed that is none any more. A scenario's own `differs` is the reason for
+every step of it as long as none of its steps is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tests.conformance.scenarios import by_name
+from tests.uml.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDifference:
+    scenario: str
+    step: int
+    reason: str
+    owed: bool = False
+
+
+def _lasting(scenarios: str, steps: Iterable[int], reason: str) -> tuple[KnownDifference, ...]:
+    return _listed(scenarios, steps, reason, owed=False)
+
+
+def _foreseen(scenario: str, steps: Iterable[int]) -> tuple[KnownDifference, ...]:
+    """Lasting, for the reason that the scenario itself gives."""
+    return _listed(scenario, steps, by_name(scenario).differs, owed=False)
+
+
+def _owed(scenarios: str, steps: Iterable[int], reason: str) -> tuple[KnownDifference, ...]:
+    return _listed(scenarios, steps, reason, owed=True)
+
+
+def _listed(scenarios: str, steps: Iterable[int], reason: str, *, owed: bool) -> tuple[KnownDifference, ...]:
+    return tuple(
+        KnownDifference(scenario=scenario, step=step, reason=reason, owed=owed)
+        for scenario in scenarios.split()
+        for step in steps
+    )
+
+
+_MARTIAN = "one client has an address of the director itself: the kernel drops its packet before IPVS sees it"
+_FRAGMENTS = "fragments do not follow their first one yet"
+_VOID_TEMPLATE = (
+    "a template that is void but still has connections keeps its place in the table: the new template that"
+    " should replace it is taken for a rival, and the packet is dropped (reason creation_race)"
+)
+_ASSURED = "a template never becomes ASSURED"
+_SERVICE_TIMEOUT = "a template's timeout is the service's of now, not the one that it was made with"
+_MODE_2 = "conn_reuse_mode 2 is taken for bit 1 alone; to IPVS every mode but 0 lets a SYN on a closed connection be scheduled anew"
+
+KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
+    *_lasting("sh-spread mh-spread", (4, 5), _MARTIAN),
+    *_lasting("service-removed", (5,), "IPVS without any service looks at no packet, so the local stack answers; the eBPF"
+              " plane drops packets of a removed server's connections, as IPVS does while it has another service"),
+    *_lasting("cache-bypass-off", (2,), "the kernel cannot send its refusal: the target is none of its own addresses"),
+    *_foreseen("method-edited-to-direct", (5, 6)),
+    *_foreseen("error-six", (3, 4, 5, 6, 7)),
+    *_foreseen("extension-header-masquerade", (2, 3, 4, 6)),
+    *_foreseen("extension-header-direct", (2, 3, 4, 6)),
+    *_foreseen("extension-header-ipip", (2, 3, 4, 6)),
+    *_owed("reuse-2-closed reuse-2-reset", (6, 7), _MODE_2),
+    *_owed("persistent-mask-0", (0, 1, 2, 3, 4), "a persistence mask of 0 bits is refused"),
+    *_owed("persistent-states", (6, 8), _ASSURED),
+    *_owed("persistent-direct", (5,), _ASSURED),
+    *_owed("persistent-udp", (6,), _ASSURED),
+    *_owed("expire-quiescent-template", (6, 8, 9), _VOID_TEMPLATE),
+    *_owed("persistent-removed", (5, 7, 9), _VOID_TEMPLATE),
+    *_owed("all-ports-port-fixed", (6,), "a port-0 template is listed with its server's port instead of 0"),
+    *_owed("persistent-made", (8, 11), _SERVICE_TIMEOUT),
+    *_owed("error-ipip", (3, 4, 5, 6, 7, 9), "errors of routers about tunnelled packets are not handed on yet"),
+    *_owed("error-udp", (13,), "ICMP errors that are handed on are not counted"),
+    *_owed("too-big-may-fragment", (6, 7, 8), "a packet without DF that is too big is dropped (reason too_big); the client"
+           " is told nothing"),
+    *_owed("fragments-masquerade fragments-direct fragments-ipip", (3, 4, 5, 6, 8), _FRAGMENTS),
+    *_owed("fragments-tcp", (3, 4), _FRAGMENTS),
+    *_owed("fragments-six-masquerade fragments-six-direct fragments-six-tunnel", (3, 4, 5, 6), _FRAGMENTS),
+)  # fmt: skip
+
+_LISTED = {known.scenario for known in KNOWN_DIFFERENCES}
+_BY_PLACE = {(known.scenario, known.step): known for known in KNOWN_DIFFERENCES}
+
+
+def known_at(scenario: Scenario, step: int) -> KnownDifference | None:
+    return _BY_PLACE.get((scenario.name, step))
+
+
+def reason_of(scenario: Scenario, step: int) -> str:
+    """Why this step may differ; empty where it must not."""
+    known = known_at(scenario, step)
+    if known is not None:
+        return known.reason
+    return "" if scenario.name in _LISTED else scenario.differs
