@@ -97,7 +97,8 @@ static __always_inline void icmp_header_v4(struct iphdr *ip, const union addr *f
 	ip->check = ~csum_fold(sum_words(ip, sizeof(*ip)));
 }
 
-static __always_inline void icmp_header_v6(struct ipv6hdr *ip, const union addr *from, const union addr *to, __u32 length)
+static __always_inline void icmp_header_v6(struct ipv6hdr *ip, const union addr *from, const union addr *to,
+					   __u32 length)
 {
 	__builtin_memset(ip, 0, sizeof(*ip));
 	*(__be32 *)ip = bpf_htonl(0x60000000u);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ICMP errors from inside a tunnel: a router on the way to the server, or the server, quotes our outer packet. The client
- * is told instead, about its own packet, as IPVS does (Linux ip_vs_in_icmp): what does not fit is what does not fit
- * with the tunnel's headers. Families may differ. Tier: slow; TC only.
+ * ICMP errors from inside a tunnel: a router on the way to the server, or the server, quotes our outer packet. The
+ * client is told instead, about its own packet, as IPVS does (Linux ip_vs_in_icmp): what does not fit is what does not
+ * fit with the tunnel's headers. Families may differ. Tier: slow; TC only.
  */
 #ifndef PIRANHA_TUNNEL_ICMP_H
 #define PIRANHA_TUNNEL_ICMP_H
@@ -26,10 +26,10 @@
 /* What a quoted outer packet says. */
 struct tunnel_quoted {
 	union addr server;
-	__u32 ip; /* offset of the client's IP header */
+	__u32 ip;    /* offset of the client's IP header */
 	__be16 port; /* of GUE */
-	__u8 type; /* enum tunnel */
-	__u8 inner; /* IPPROTO_IPIP or IPPROTO_IPV6 */
+	__u8 type;   /* enum tunnel */
+	__u8 inner;  /* IPPROTO_IPIP or IPPROTO_IPV6 */
 };
 
 /* The outer IP header. Its protocol, or negative: none of ours. */
@@ -148,12 +148,14 @@ static __always_inline struct dest *tunnel_quote_dest(const struct settings *s, 
 	return q->type == TUNNEL_GUE && d->tunnel_port != q->port ? NULL : d;
 }
 
-/* Codes of "unreachable" in the other family (RFC 7915, sections 4.2 and 5.2, as far as they may come from a tunnel). */
+/* Codes of "unreachable" in the other family (RFC 7915, sections 4.2 and 5.2, as far as they may come from a tunnel).
+ */
 static __always_inline __u8 unreachable_code(__u8 code, int to_v6)
 {
 	if (to_v6)
-		return code == ICMP_PORT_UNREACH ? ICMPV6_PORT_UNREACH :
-		       code == 9 || code == 10 || code == 13 ? 1 /* prohibited */ : 3 /* address unreachable */;
+		return code == ICMP_PORT_UNREACH	       ? ICMPV6_PORT_UNREACH
+		       : code == 9 || code == 10 || code == 13 ? 1 /* prohibited */
+							       : 3 /* address unreachable */;
 	return code == ICMPV6_PORT_UNREACH ? ICMP_PORT_UNREACH : code == 1 ? 13 : 1 /* host unreachable */;
 }
 
@@ -277,8 +279,8 @@ __noinline int tunnel_icmp(struct __sk_buff *skb, struct packet *p)
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 	stats_out(index, quoted);
 	reason_count(REASON_ICMP_RELAYED);
-	return found ? transmit_neighbour(r.ifindex, &r.gateway) :
-		       transmit_frame(skb, HOOK_TC, r.ifindex, r.dmac, r.smac);
+	return found ? transmit_neighbour(r.ifindex, &r.gateway)
+		     : transmit_frame(skb, HOOK_TC, r.ifindex, r.dmac, r.smac);
 }
 
 #endif
