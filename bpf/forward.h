@@ -13,6 +13,9 @@
 #include "route.h"
 #include "tunnel.h"
 
+/* What is said of a packet by those who find it none of theirs; no hook has this verdict. */
+#define NO_MATCH -100
+
 /* Verdicts that both hooks have. In TC, "not ours" lets other programs of the interface have their turn. */
 static __always_inline int verdict_pass(const int hook)
 {

@@ -101,6 +101,8 @@ __noinline int fragment_open(struct __sk_buff *skb, struct packet *p)
 	void *data = packet_data(skb, HOOK_TC), *end = packet_end(skb, HOOK_TC);
 	int parsed = packet_parse_transport(p, data, end);
 
+	if (parsed == PARSED_UNFINISHED)
+		return PARSED;
 	return parsed == TRUNCATED ? MALFORMED : parsed == PARSED_ICMP ? NOT_OURS : parsed;
 }
 

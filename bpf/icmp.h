@@ -61,11 +61,15 @@ static __always_inline int icmp_allowed(const struct settings *s, __u32 now)
 #define ICMP_HEADER 8
 #define ICMP_QUOTE  60 /* most bytes of the offending packet: IPv6 header and TCP header */
 
-struct icmp_message {
+struct icmp_head {
 	__u8 type;
 	__u8 code;
 	__sum16 check;
 	__be32 info;
+};
+
+struct icmp_message {
+	struct icmp_head head;
 	__u8 quote[ICMP_QUOTE];
 };
 
@@ -80,7 +84,37 @@ static __always_inline __u64 sum_words(const void *from, const int bytes)
 	return sum;
 }
 
-static __always_inline void icmp_kind(struct icmp_message *m, const struct packet *p, enum icmp_error error, __u32 mtu)
+/* Headers of an error of `length` bytes. */
+static __always_inline void icmp_header_v4(struct iphdr *ip, const union addr *from, const union addr *to, __u32 length)
+{
+	__builtin_memset(ip, 0, sizeof(*ip));
+	*(__u8 *)ip = 0x45;
+	ip->tot_len = bpf_htons(sizeof(*ip) + length);
+	ip->ttl = 64;
+	ip->protocol = IPPROTO_ICMP;
+	ip->saddr = from->w[3];
+	ip->daddr = to->w[3];
+	ip->check = ~csum_fold(sum_words(ip, sizeof(*ip)));
+}
+
+static __always_inline void icmp_header_v6(struct ipv6hdr *ip, const union addr *from, const union addr *to,
+					   __u32 length)
+{
+	__builtin_memset(ip, 0, sizeof(*ip));
+	*(__be32 *)ip = bpf_htonl(0x60000000u);
+	ip->payload_len = bpf_htons(length);
+	ip->nexthdr = IPPROTO_ICMPV6;
+	ip->hop_limit = 64;
+	__builtin_memcpy(&ip->saddr, from, 16);
+	__builtin_memcpy(&ip->daddr, to, 16);
+}
+
+static __always_inline __u64 icmp_pseudo_v6(const union addr *from, const union addr *to, __u32 length)
+{
+	return sum_words(from, 16) + sum_words(to, 16) + bpf_htons(length) + bpf_htons(IPPROTO_ICMPV6);
+}
+
+static __always_inline void icmp_kind(struct icmp_head *m, const struct packet *p, enum icmp_error error, __u32 mtu)
 {
 	if (p->v6) {
 		m->type = error == ICMP_ERR_PORT  ? ICMPV6_DEST_UNREACH
@@ -125,40 +159,32 @@ __noinline int icmp_send(struct __sk_buff *skb, struct packet *p, enum icmp_erro
 	__u32 outer = plain - L3_OFFSET + ICMP_HEADER;
 	__u8 mac[12];
 
-	if (p->l4 != plain || quote > ICMP_QUOTE || !icmp_allowed(s, (__u32)bpf_jiffies64())) {
+	if (p->l4 != plain || quote > ICMP_QUOTE) { /* options or extension headers: there is no room for them */
+		reason_count(REASON_ICMP_OMITTED);
+		return TC_ACT_SHOT;
+	}
+	if (!icmp_allowed(s, (__u32)bpf_jiffies64())) {
 		reason_count(REASON_ICMP_LIMITED);
 		return TC_ACT_SHOT;
 	}
-	icmp_kind(&m, p, error, mtu);
+	icmp_kind(&m.head, p, error, mtu);
 	if (bpf_skb_load_bytes(skb, L3_OFFSET, m.quote, quote) || bpf_skb_load_bytes(skb, 0, mac, sizeof(mac)) ||
 	    bpf_skb_change_tail(skb, L3_OFFSET + quote, 0) || bpf_skb_adjust_room(skb, outer, BPF_ADJ_ROOM_MAC, 0))
 		goto failed;
 	__u32 length = ICMP_HEADER + quote;
 	if (p->v6) {
-		struct ipv6hdr ip = {};
+		struct ipv6hdr ip;
 
-		*(__be32 *)&ip = bpf_htonl(0x60000000u);
-		ip.payload_len = bpf_htons(length);
-		ip.nexthdr = IPPROTO_ICMPV6;
-		ip.hop_limit = 64;
-		__builtin_memcpy(&ip.saddr, &p->daddr, 16);
-		__builtin_memcpy(&ip.daddr, &p->saddr, 16);
-		m.check = ~csum_fold(sum_words(&m, sizeof(m)) + sum_words(&p->saddr, 16) + sum_words(&p->daddr, 16) +
-				     bpf_htons(length) + bpf_htons(IPPROTO_ICMPV6));
+		icmp_header_v6(&ip, &p->daddr, &p->saddr, length);
+		m.head.check = ~csum_fold(sum_words(&m, sizeof(m)) + icmp_pseudo_v6(&p->daddr, &p->saddr, length));
 		if (bpf_skb_store_bytes(skb, L3_OFFSET, &ip, sizeof(ip), 0) ||
 		    bpf_skb_store_bytes(skb, L3_OFFSET + sizeof(ip), &m, ICMP_HEADER, 0))
 			goto failed;
 	} else {
-		struct iphdr ip = {};
+		struct iphdr ip;
 
-		*(__u8 *)&ip = 0x45;
-		ip.tot_len = bpf_htons(sizeof(ip) + length);
-		ip.ttl = 64;
-		ip.protocol = IPPROTO_ICMP;
-		ip.saddr = p->daddr.w[3];
-		ip.daddr = p->saddr.w[3];
-		ip.check = ~csum_fold(sum_words(&ip, sizeof(ip)));
-		m.check = ~csum_fold(sum_words(&m, sizeof(m)));
+		icmp_header_v4(&ip, &p->daddr, &p->saddr, length);
+		m.head.check = ~csum_fold(sum_words(&m, sizeof(m)));
 		if (bpf_skb_store_bytes(skb, L3_OFFSET, &ip, sizeof(ip), 0) ||
 		    bpf_skb_store_bytes(skb, L3_OFFSET + sizeof(ip), &m, ICMP_HEADER, 0))
 			goto failed;

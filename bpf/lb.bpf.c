@@ -15,15 +15,13 @@
 #include "sched_registry.gen.h"
 #include "service.h"
 #include "sweep.h"
+#include "tunnel_icmp.h"
 #include "workbench.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 /* A variable of the type, so that the reasons' names are in the object's BTF, where user space finds them. */
 volatile const enum reason reasons_known = REASON_COUNT;
-
-/* What the helpers below say when the packet is none of theirs; no hook has this verdict. */
-#define NO_MATCH -100
 
 /* A packet of a promiscuous device may be another host's: only frames to our own address are ours. */
 static __always_inline int addressed_to_us(void *ctx, const int hook, const struct settings *s)
@@ -417,8 +415,13 @@ int lb_tc(struct __sk_buff *skb)
 	int parsed = parse_skb(skb, &p);
 
 	p.mark = skb->mark;
-	if (parsed == PARSED_ICMP || parsed == FRAGMENT)
-		return parsed == FRAGMENT ? balance_fragment(skb, &p) : relay_icmp(skb, &p);
+	if (parsed == PARSED_ICMP) {
+		int verdict = tunnel_icmp(skb, &p);
+
+		return verdict == NO_MATCH ? relay_icmp(skb, &p) : verdict;
+	}
+	if (parsed == FRAGMENT)
+		return balance_fragment(skb, &p);
 	return balance_skb(skb, &p, parsed);
 }
 

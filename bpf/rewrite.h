@@ -49,6 +49,8 @@ static __always_inline int rewrite_sctp(void *l4, void *end, const struct packet
 	else
 		sctp->source = port;
 	__u32 change = ports ^ *(__u32 *)l4;
+	if (change && sctp->check && p->flags & PACKET_FRAGMENT) /* how much follows is not known */
+		return -1;
 	if (change && sctp->check)
 		sctp->check ^= crc32c_change(change, p->length - ((p->l4 & L4_OFFSET_MASK) - L3_OFFSET));
 	return 0;

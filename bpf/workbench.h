@@ -19,6 +19,7 @@ struct workbench {
 	struct conn one_packet;	      /* a one-packet connection lives as long as its packet */
 	struct fragment_key fragment; /* of the fragment under way */
 	struct fragment remembered;
+	struct packet quoted; /* by an error from inside a tunnel */
 	__be32 shim[SHIM_WORDS];
 	__be32 chunk[WORKBENCH_CHUNK / 4]; /* of a packet that is read whole */
 };

@@ -12,6 +12,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Ether
+from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
 
 from piranha.dataplane.port import AddService, DeleteDestination, EditDestination
@@ -396,3 +397,38 @@ def test_server_side_needs_a_connection(tc: Bench) -> None:
     for piece in pieces(stranger / DATA):
         assert tc.run(piece, "rs").raw == piece
     assert tc.reasons() == {"fragment": 2}
+
+
+@pytest.mark.parametrize(("method", "port"), [(ForwardingMethod.DIRECT, 80), (ForwardingMethod.MASQUERADE, 80)])
+def test_sctp_whose_port_stays(tc: Bench, method: ForwardingMethod, port: int) -> None:
+    """Its checksum covers no addresses."""
+    service = tc.service(4, Protocol.SCTP)
+    tc.server(service, method=method, port=port)
+    sent = big_init(tc)
+    whole = together([tc.run(piece) for piece in pieces(sent)], 4)
+    assert whole[IP].dst == (SERVER[4] if method is ForwardingMethod.MASQUERADE else VIP[4])
+    assert bytes(whole[IP].payload) == bytes(Ether(bytes(sent))[IP].payload)
+    assert tc.reasons() == {}
+
+
+def test_sctp_whose_port_changes_cannot_go(tc: Bench) -> None:
+    """What the port does to the checksum depends on how much follows, which a fragment does not say."""
+    tc.server(tc.service(4, Protocol.SCTP), port=8080)
+    assert [tc.run(piece).verdict for piece in pieces(big_init(tc))] == ["drop", "pass", "pass"]
+    assert tc.reasons() == {"rewrite_failed": 1, "fragment": 2}
+
+
+def big_init(bench: Bench) -> Packet:
+    """An INIT with parameters enough for three fragments."""
+    chunk = bytes([1, 0]) + (1200).to_bytes(2, "big") + DATA[:1196]
+    return bench.to_vip(4, SCTP, 5000, load=chunk, tag=0)
+
+
+@BOTH
+def test_the_first_gets_an_error_where_one_can_be_made(tc: Bench, version: int) -> None:
+    """Ours quote no IPv6 fragment header."""
+    served(tc, version, UDP, ForwardingMethod.MASQUERADE)
+    first, *_ = pieces(big(tc, version, ip={"ttl": 1} if version == 4 else {"hlim": 1}))
+    out = tc.run(first)
+    assert out.verdict == ("redirect" if version == 4 else "drop")
+    assert tc.reasons() == {"ttl_expired": 1, "icmp_sent" if version == 4 else "icmp_omitted": 1}

@@ -174,7 +174,7 @@ def test_options_without_a_server_are_dropped_unanswered(tc: Bench) -> None:
     tc.service()
     out = tc.run(syn(tc, 4, ip={"options": [IPOption_RR(length=7, pointer=4, routers=["0.0.0.0"]), IPOption_NOP()]}))
     assert out.verdict == "drop"
-    assert tc.reasons() == {"no_destination": 1, "icmp_limited": 1}
+    assert tc.reasons() == {"no_destination": 1, "icmp_omitted": 1}
 
 
 @L4S

@@ -48,7 +48,7 @@ def header_constants() -> dict[str, int]:
     for body in re.findall(r"enum \w+ \{(.*?)\}", text, flags=re.S):
         names = [member.strip() for member in body.split(",") if member.strip()]
         found |= {name: number for number, name in enumerate(names) if "=" not in name}
-    for name, value in re.findall(r"#define (\w+) (\d+u?|0x[0-9a-fA-F]+)\s", text):
+    for name, value in re.findall(r"#define (\w+)[\s\\]+(\d+u?|0x[0-9a-fA-F]+)\s", text):
         found[name] = int(value.rstrip("u"), 0)
     return found
 
