@@ -107,4 +107,24 @@ static __always_inline int conn_touch(void *ctx, const int hook, const struct se
 	return proven;
 }
 
+/* Secret multipliers make the hash unpredictable from outside; the last rounds spread it over all bits. */
+static __always_inline __u64 flow_hash(const struct settings *s, const union addr *a, __be16 aport, const union addr *b,
+				       __be16 bport, __u8 proto)
+{
+	__u64 ends = (__u64)aport << 32 | (__u64)bport << 8 | proto;
+	__u64 h = a->d[0] * s->key[0] + a->d[1] * s->key[1] + b->d[0] * s->key[2] + b->d[1] * s->key[3] +
+		  ends * s->key[4];
+
+	h ^= h >> 32;
+	h *= s->key[5];
+	return h ^ h >> 29;
+}
+
+static __always_inline int conn_matches(const struct conn *c, const struct packet *p)
+{
+	return c->caddr.d[1] == p->saddr.d[1] && c->cport == p->sport && c->vport == p->dport &&
+	       c->vaddr.d[1] == p->daddr.d[1] && LIFE_PROTO(c->life) == p->proto && c->caddr.d[0] == p->saddr.d[0] &&
+	       c->vaddr.d[0] == p->daddr.d[0];
+}
+
 #endif
