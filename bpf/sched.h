@@ -152,18 +152,20 @@ struct least_work {
 	__u64 load;
 	__u64 weight;
 	__u32 first;
+	__u32 length;
 	__u32 how;
 	__u32 best;
-	__u32 pad;
 };
 
 SCHED_WORK(least)
 
-static long sched_least_visit(__u32 i, struct least_work **work)
+#define LEAST_AT_ONCE 8 /* entries of one visit: the call of the visit costs as much as a look */
+
+/* Look at one entry; 1 when it is taken at once. */
+static __always_inline int sched_least_look(struct least_work *l, __u32 at)
 {
-	struct least_work *l = *work;
 	__u32 index;
-	struct dest *d = slot_dest(l->first + i, &index);
+	struct dest *d = slot_dest(l->first + at, &index);
 
 	if (!d || !dest_usable(d))
 		return 0;
@@ -181,6 +183,19 @@ static long sched_least_visit(__u32 i, struct least_work **work)
 	return 0;
 }
 
+static long sched_least_visit(__u32 i, struct least_work **work)
+{
+	struct least_work *l = *work;
+
+	for (__u32 k = 0; k < LEAST_AT_ONCE; k++) {
+		__u32 at = i * LEAST_AT_ONCE + k;
+
+		if (at >= l->length || sched_least_look(l, at))
+			return 1;
+	}
+	return 0;
+}
+
 static __always_inline __u32 sched_least(const struct sched_input *in, __u32 how)
 {
 	struct least_work *l = least_work();
@@ -188,11 +203,12 @@ static __always_inline __u32 sched_least(const struct sched_input *in, __u32 how
 	if (!l)
 		return NO_DEST;
 	l->first = in->first;
+	l->length = sched_length(in);
 	l->how = how;
 	l->best = NO_DEST;
 	l->load = 0;
 	l->weight = 1;
-	bpf_loop(sched_length(in), sched_least_visit, &l, 0);
+	bpf_loop((SCHED_MAX + LEAST_AT_ONCE - 1) / LEAST_AT_ONCE, sched_least_visit, &l, 0);
 	return l->best;
 }
 
