@@ -62,6 +62,9 @@ class MemoryTables:
     def dest_stats(self, count: int) -> NDArray[np.void]:
         return self.stats[:count].copy()
 
+    def dest_stats_of(self, index: int) -> dict[str, int]:
+        return {name: int(self.stats[name][index]) for name in self.stats.dtype.names or ()}
+
     def clear_dest_stats(self, index: int) -> None:
         self.stats[index] = np.zeros((), self.stats.dtype)
 

@@ -257,12 +257,13 @@ class Records:
     def _start_counting(self, index: int, key: ServiceKey) -> None:
         """A service begins at 0, though destinations of a former one may return with what they have counted."""
         self._tables.service_stats[index] = (0, 0, 0, 0, 0)
-        trash = [removed.index for removed in self._trash.get(key, {}).values()]
-        if not trash:
-            return
-        stats = self._tables.dest_stats(self._dest_indices.top)[trash]
-        for name in _COUNTERS:
-            self._tables.service_stats[name].view(np.int64)[index] = -int(stats[name].sum())
+        for removed in self._trash.get(key, {}).values():
+            self._add_to_service(index, removed.index, -1)
+
+    def _add_to_service(self, service: int, destination: int, sign: int) -> None:
+        """Move what a destination has counted into, or out of, the service's own base."""
+        for name, count in self._tables.dest_stats_of(destination).items():
+            self._tables.service_stats[name].view(np.int64)[service] += sign * count
 
     def _edit_service(self, service: Service) -> None:
         record = self._record(service.key)
@@ -435,9 +436,7 @@ class Records:
         index = removed.index
         service = self._services.get(service_key)
         if service is not None:
-            stats = self._tables.dest_stats(index + 1)[index]
-            for name in _COUNTERS:
-                self._tables.service_stats[name].view(np.int64)[service.index] += int(stats[name])
+            self._add_to_service(service.index, index, 1)
         address = removed.destination.key.address
         self.addresses[address].discard(index)
         if not self.addresses[address]:

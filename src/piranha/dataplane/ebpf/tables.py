@@ -114,6 +114,12 @@ class Tables:
         """Counters of the first `count` destinations, summed over CPUs: fields of DEST_STATS as int64."""
         return _summed(self.maps["dest_stats"], count)
 
+    def dest_stats_of(self, index: int) -> dict[str, int]:
+        """Counters of one destination, summed over CPUs; reads no other."""
+        raw = self.maps["dest_stats"].lookup(index.to_bytes(4, "little")) or b""
+        rows = np.frombuffer(raw, abi.DEST_STATS)
+        return {name: int(rows[name].sum()) for name in abi.DEST_STATS.names or ()}
+
     def clear_dest_stats(self, index: int) -> None:
         stats = self.maps["dest_stats"]
         stats.update(index.to_bytes(4, "little"), bytes(len(stats.lookup(index.to_bytes(4, "little")) or b"")))
