@@ -81,5 +81,6 @@ $(VENV)/run: pyproject.toml | packages $(VENV)/bin/python
 
 $(VENV)/dev: pyproject.toml | $(VENV)/run
 	@echo "setup: tools for tests and checks"
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --group dev
 	@touch $@

@@ -29,7 +29,7 @@ static __always_inline __u32 tunnel_shim_words(const struct dest *d)
 	if (d->tunnel_type == TUNNEL_GUE)
 		return 3;
 	if (d->tunnel_type == TUNNEL_GRE)
-		return d->tunnel_flags & TUNNEL_CSUM ? 2 : 1;
+		return d->tunnel_flags & (TUNNEL_CSUM | TUNNEL_REMCSUM) ? 2 : 1;
 	return 0;
 }
 
@@ -40,7 +40,7 @@ static __always_inline __u32 tunnel_overhead(const struct dest *d)
 
 static __always_inline int tunnel_has_csum(const struct dest *d)
 {
-	return d->tunnel_type != TUNNEL_IPIP && d->tunnel_flags & TUNNEL_CSUM;
+	return d->tunnel_type != TUNNEL_IPIP && d->tunnel_flags & (TUNNEL_CSUM | TUNNEL_REMCSUM);
 }
 
 /*

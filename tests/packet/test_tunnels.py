@@ -49,7 +49,7 @@ class Kind:
 
     @property
     def summed(self) -> bool:
-        return self.checksum is TunnelChecksum.FULL and self.type is not TunnelType.IPIP
+        return self.checksum is not TunnelChecksum.NONE and self.type is not TunnelType.IPIP
 
 
 IPIP, GUE, GUE_CSUM = Kind(TunnelType.IPIP), Kind(TunnelType.GUE), Kind(TunnelType.GUE, TunnelChecksum.FULL)

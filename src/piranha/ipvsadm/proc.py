@@ -63,7 +63,7 @@ def format_ip_vs_stats(table: Iterable[ServiceStatus]) -> str:
         "   Conns  Packets  Packets            Bytes            Bytes\n"
         f"{c.connections:8X} {c.in_packets:8X} {c.out_packets:8X} {c.in_bytes:16X} {c.out_bytes:16X}\n\n"
         " Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s\n"
-        f"{r[0]:8X} {r[1]:8X} {r[2]:8X} {r[3]:16X} {r[4]:16X}\n\n"
+        f"{r[0]:8X} {r[1]:8X} {r[2]:8X} {r[3]:16X} {r[4]:16X}\n"
     )
 
 

@@ -210,3 +210,43 @@ def test_a_socket_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
         open_socket(tmp_path / "file" / "api.sock")
     with pytest.raises(PiranhaError, match="AF_UNIX path too long"):
         open_socket(tmp_path / ("x" * 120) / "api.sock")
+
+
+async def test_the_bare_table_and_its_edits(tmp_path: Path) -> None:
+    async with World(tmp_path).running() as world:
+
+        def work() -> list[Any]:
+            client = Client(world.socket)
+            edits = [
+                {"do": "add service", "service": {"key": [0, "0.0.0.0", 0, 7], "scheduler": "rr"}},
+                {"do": "delete service", "key": [0, "0.0.0.0", 0, 8]},
+            ]
+            answers = [client.post("table", edits)]
+            return [*answers, *(client.get(name) for name in ("table", "table/state", "table/connections"))]
+
+        world.plane.inject_connection(connection(1))
+        applied, table, state, connections = await asyncio.to_thread(work)
+        assert [outcome and outcome["kind"] for outcome in applied["outcomes"]] == [None, "no service"]
+        assert [(s["service"]["key"], s.get("foreign")) for s in table["services"]] == [
+            ([6, "10.0.0.100", 80, 0], None),
+            ([0, "0.0.0.0", 0, 7], True),
+        ]
+        assert (state["plane"], state["timeouts"], state["daemons"]) == ("memory", [900.0, 120.0, 300.0], [])
+        assert connections["total"] == len(connections["connections"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ([{"do": "explode"}], "operation 0 is none"),
+        ({"do": "clear"}, "a list of operations is needed"),
+        (["x" * (5 << 20)], "is longer than"),
+    ],
+)
+async def test_a_wrong_edit_changes_nothing(tmp_path: Path, document: object, complaint: str) -> None:
+    async with World(tmp_path).running() as world:
+        with pytest.raises(UsageError, match=complaint):
+            await asyncio.to_thread(Client(world.socket).post, "table", document)
+        status, _, answer = await raw(world, "POST", "/api/v1/table")
+        assert (status, answer["detail"]) == (400, "the request is no JSON")
+        assert len(world.plane.snapshot()) == 1

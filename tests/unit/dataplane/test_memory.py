@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
@@ -11,6 +12,8 @@ from piranha.dataplane.memory import MemoryPlane
 from piranha.dataplane.port import (
     AddDestination,
     AddService,
+    Capabilities,
+    Clear,
     Connection,
     ConnectionFilter,
     DataPlane,
@@ -19,7 +22,14 @@ from piranha.dataplane.port import (
     EditDestination,
     EditService,
     Operation,
+    RefusalKind,
+    RefusedError,
     SetTimeouts,
+    StartDaemon,
+    StopDaemon,
+    SyncDaemon,
+    SyncRole,
+    ZeroCounters,
 )
 from piranha.model.service import (
     Counters,
@@ -147,3 +157,95 @@ def test_a_plane_told_to_fail_fails_for_that_service_only(plane: MemoryPlane) ->
         plane.apply([EditService(service=Service(key=WEB, scheduler="rr"))])
     plane.apply([AddService(service=Service(key=OTHER))])
     assert plane.applied[-1] == AddService(service=Service(key=OTHER))
+
+
+V6 = DestinationKey(address=IPv6Address("fd00::1"), port=80)
+MASTER = SyncDaemon(role=SyncRole.MASTER, interface="eth0")
+
+
+def server(address: str, *, upper: int = 0, lower: int = 0) -> Destination:
+    key = DestinationKey(address=IPv4Address(address), port=80)
+    return Destination(key=key, method=ForwardingMethod.MASQUERADE, upper_threshold=upper, lower_threshold=lower)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        (AddService(service=Service(key=WEB)), RefusalKind.EXISTS),
+        (AddService(service=Service(key=OTHER, scheduler="nosuch")), RefusalKind.NO_SCHEDULER),
+        (AddService(service=Service(key=OTHER, engine="sip")), RefusalKind.NO_SCHEDULER),
+        (AddService(service=Service(key=replace(OTHER, port=0))), RefusalKind.INVALID),
+        (EditService(service=Service(key=OTHER)), RefusalKind.NO_SERVICE),
+        (ZeroCounters(key=OTHER), RefusalKind.NO_SERVICE),
+        (AddDestination(service=OTHER, destination=SERVER1), RefusalKind.NO_SERVICE),
+        (AddDestination(service=WEB, destination=SERVER1), RefusalKind.EXISTS),
+        (AddDestination(service=WEB, destination=server("10.0.0.9", upper=1, lower=2)), RefusalKind.RANGE),
+        (AddDestination(service=WEB, destination=server("0.0.0.0")), RefusalKind.INVALID),
+        (AddDestination(service=WEB, destination=server("224.0.0.1")), RefusalKind.INVALID),
+        (AddDestination(service=WEB, destination=server("255.255.255.255")), RefusalKind.INVALID),
+        (
+            AddDestination(service=WEB, destination=Destination(key=V6, method=ForwardingMethod.DIRECT)),
+            RefusalKind.INVALID,
+        ),
+        (DeleteDestination(service=WEB, key=RIP2), RefusalKind.NO_DESTINATION),
+        (StopDaemon(role=SyncRole.MASTER), RefusalKind.NO_SERVICE),
+    ],
+)
+def test_refusals_have_the_kernels_kind(plane: MemoryPlane, operation: Operation, kind: RefusalKind) -> None:
+    with pytest.raises(RefusedError) as refused:
+        plane.apply([operation])
+    assert refused.value.kind is kind
+
+
+def test_counters_begin_again_at_zero(plane: MemoryPlane) -> None:
+    plane.apply([AddService(service=Service(key=OTHER)), AddDestination(service=OTHER, destination=SERVER1)])
+    for key in (WEB, OTHER):
+        plane.inject_traffic(key, RIP1, Counters(in_packets=5))
+    plane.apply([ZeroCounters(key=WEB)])
+    assert [status.counters.in_packets for status in plane.snapshot()] == [0, 5]
+    plane.apply([ZeroCounters()])
+    assert [status.counters.in_packets for status in plane.snapshot()] == [0, 0]
+
+
+def test_clearing_leaves_connections(plane: MemoryPlane) -> None:
+    plane.inject_connection(connection(1000))
+    plane.apply([Clear()])
+    assert plane.snapshot() == ()
+    assert plane.connections(ConnectionFilter()).total == 1
+
+
+def test_templates_count_apart(plane: MemoryPlane) -> None:
+    plane.inject_connection(replace(connection(0, state="NONE"), is_template=True))
+    plane.inject_connection(connection(1000))
+    found = plane.snapshot()[0].destinations[0]
+    assert (found.active_connections, found.inactive_connections, found.persistent_connections) == (1, 0, 1)
+    assert plane.connection_counts().sum() == found.counters.connections == 1
+
+
+def test_a_marks_connections_count_at_its_service() -> None:
+    plane = MemoryPlane(capabilities=Capabilities(schedulers=frozenset({"wlc"}), firewall_marks=True))
+    key = ServiceKey.of_mark(7)
+    plane.apply([AddService(service=Service(key=key)), AddDestination(service=key, destination=SERVER1)])
+    plane.inject_connection(replace(connection(1), mark=7))
+    assert plane.snapshot()[0].destinations[0].active_connections == 1
+
+
+def test_daemons_take_the_lengths_of_their_interface() -> None:
+    plane = MemoryPlane(interfaces=["eth0"])
+    backup = replace(MASTER, role=SyncRole.BACKUP, group=IPv6Address("ff02::51"))
+    plane.apply([StartDaemon(daemon=MASTER), StartDaemon(daemon=backup)])
+    assert [daemon.max_length for daemon in plane.daemons()] == [1472, 1452]
+    with pytest.raises(RefusedError, match="it runs already"):
+        plane.apply([StartDaemon(daemon=MASTER)])
+    plane.apply([StopDaemon(role=SyncRole.MASTER), StartDaemon(daemon=replace(MASTER, max_length=100))])
+    assert [daemon.max_length for daemon in plane.daemons()] == [1452, 1024]
+    plane.apply([StopDaemon(role=SyncRole.MASTER)])
+    with pytest.raises(RefusedError, match="no interface eth7"):
+        plane.apply([StartDaemon(daemon=replace(MASTER, interface="eth7"))])
+
+
+def test_a_tunnel_across_families_keeps_daemons_away(plane: MemoryPlane) -> None:
+    crossing = Destination(key=V6, method=ForwardingMethod.TUNNEL)
+    plane.apply([AddDestination(service=WEB, destination=crossing)])
+    with pytest.raises(RefusedError, match="crosses families"):
+        plane.apply([StartDaemon(daemon=MASTER)])

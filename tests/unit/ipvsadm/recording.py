@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,3 @@ class Run:
 
     def line(self, text: str) -> tuple[int, str, str]:
         return self(["ipvsadm", *text.split()])
-
-
-def v6(text: str) -> IPv6Address:
-    return IPv6Address(text)
