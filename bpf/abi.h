@@ -41,8 +41,7 @@ enum method { METHOD_MASQ, METHOD_DIRECT, METHOD_TUNNEL };
 /* IPVS's numbers. */
 enum tunnel { TUNNEL_IPIP, TUNNEL_GUE, TUNNEL_GRE };
 #define TUNNEL_CSUM 0x01
-/* "remote checksum" lets a sender leave the inner checksum unfinished. Ours are finished, and so there is nothing to
- * say. */
+/* "Remote checksum" saves a sender from finishing the inner checksum. Ours are finished: then it is a full one. */
 #define TUNNEL_REMCSUM 0x02
 
 #define CONN_METHOD    0x0003 /* enum method, fixed when the connection is made */

@@ -230,26 +230,24 @@ static __always_inline __u8 tunnel_tos(const struct packet *p)
 static __always_inline void tunnel_header_v4(struct iphdr *o, const struct settings *s, const struct packet *p,
 					     const struct dest *d, const union addr *source, __u32 shim_bytes)
 {
-	__u16 *word = (__u16 *)o;
-	__u64 sum = 0;
+	/* Summed from the values: what was just written in other sizes is slow to read back. */
+	__be16 *word = (__be16 *)o;
+	__be16 first = bpf_htons(0x4500 | tunnel_tos(p)), length = bpf_htons(p->length + sizeof(*o) + shim_bytes);
+	__be16 last = bpf_htons((p->ttl - 1) << 8 | tunnel_protocol(p, d)), id = 0, frag = bpf_htons(IP_DF);
 
-	__builtin_memset(o, 0, sizeof(*o));
-	*(__u8 *)o = 0x45;
-	o->tos = tunnel_tos(p);
-	o->tot_len = bpf_htons(p->length + sizeof(*o) + shim_bytes);
 	/* Without DF it may be cut on its way, and then its pieces need a number. */
-	if (!p->v6 && p->flags & PACKET_DF && s->rules & RULE_PMTU_DISC)
-		o->frag_off = bpf_htons(IP_DF);
-	else
-		o->id = bpf_get_prandom_u32();
-	o->ttl = p->ttl - 1;
-	o->protocol = tunnel_protocol(p, d);
+	if (p->v6 || !(p->flags & PACKET_DF) || !(s->rules & RULE_PMTU_DISC)) {
+		id = bpf_get_prandom_u32();
+		frag = 0;
+	}
+	word[0] = first;
+	word[1] = length;
+	word[2] = id;
+	word[3] = frag;
+	word[4] = last;
 	o->saddr = source->w[3];
 	o->daddr = d->addr.w[3];
-#pragma unroll
-	for (int i = 0; i < sizeof(*o) / 2; i++)
-		sum += word[i];
-	o->check = ~csum_fold(sum);
+	o->check = ~csum_fold((__u64)first + length + id + frag + last + source->w[3] + d->addr.w[3]);
 }
 
 static __always_inline void tunnel_header_v6(struct ipv6hdr *o, const struct packet *p, const struct dest *d,
