@@ -49,6 +49,7 @@ enum tunnel { TUNNEL_IPIP, TUNNEL_GUE, TUNNEL_GRE };
 #define CONN_REVERSE   0x0008 /* has a word in the reverse index */
 #define CONN_TEMPLATE  0x0010 /* persistence: not a connection, but what binds a client to a destination */
 #define CONN_KEEP_PORT 0x0020 /* the server gets the packet's own port, whatever the destination's is */
+#define CONN_RETIRED   0x0080 /* a template that binds no more */
 
 /* One connection, one cache line. `life` is one word so that a change of state is one compare-and-exchange. */
 struct conn {
@@ -175,8 +176,8 @@ struct service_key {
 
 /*
  * `table` names the region of `slots` that this service schedules from: first word : 32, length : 32 (high half).
- * The region's first word is the cursor of rotating schedulers, then come `length` indices into `dests`, and last a
- * word that only the scheduler's user-space half knows.
+ * The region's first word is the cursor of rotating schedulers, then come `length` indices into `dests`, a
+ * word of the scheduler's user-space half to its kernel half, and last one that only the former knows.
  */
 struct service {
 	__u64 table;

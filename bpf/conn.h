@@ -225,7 +225,7 @@ static __always_inline void conn_bury(const struct settings *s, struct conn *c, 
 
 /*
  * Tier: new connection, and the sweep. Remove the entry if it is (still) expired for `grace` jiffies (0: whatever it
- * is). A template that still holds connections is given another minute instead. 1 when removed.
+ * is). A template that still holds connections stays, and is given another minute when it expired. 1 when removed.
  */
 __noinline int conn_expire(__u32 slot, __u32 expected, __u32 grace)
 {
@@ -243,7 +243,8 @@ __noinline int conn_expire(__u32 slot, __u32 expected, __u32 grace)
 		return 0;
 	}
 	if (LIFE_FLAGS(c->life) & CONN_TEMPLATE && c->route) {
-		c->expires = now + s->hz * TEMPLATE_REARM_S;
+		if (grace)
+			c->expires = now + s->hz * TEMPLATE_REARM_S;
 		__sync_lock_test_and_set(tag, expected);
 		return 0;
 	}

@@ -279,6 +279,7 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 				return verdict_drop(HOOK_TC, failed);
 		}
 		reason_count(REASON_ICMP_RELAYED);
+		stats_in(c->dest, p->length);
 		return local ? TC_ACT_UNSPEC : transmit_to_server(skb, HOOK_TC, p, d, nh);
 	}
 	if (!(s->flags & SETTING_MASQ))
@@ -297,6 +298,7 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 	    icmp_translate(skb, p, &q, SIDE_DESTINATION, &c->vaddr, c->vport, SIDE_SOURCE, &c->vaddr))
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 	reason_count(REASON_ICMP_RELAYED);
+	stats_out(c->dest, p->length);
 	if (found)
 		return transmit_neighbour(r.ifindex, &r.gateway);
 	return transmit_frame(skb, HOOK_TC, r.ifindex, r.dmac, r.smac);

@@ -60,8 +60,8 @@ static __always_inline void template_retire(struct conn *t, const struct flow *f
 {
 	if (conn_end(f, slot))
 		return;
-	t->cport = 0xffff;
-	t->vport = 0xffff;
+	t->vport = 0xffff; /* as IPVS marks it */
+	t->life |= LIFE(0, 0, CONN_RETIRED);
 	conn_hide(f, slot);
 }
 

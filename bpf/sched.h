@@ -140,6 +140,12 @@ static __always_inline __u32 sched_rotate(const struct sched_input *in)
 	struct rotation r = {.first = in->first, .length = in->length, .cursor = in->cursor, .chosen = NO_DEST};
 
 	bpf_loop(sched_length(in), sched_rotate_visit, &r, 0);
+	if (r.chosen == NO_DEST) { /* a turn that nobody took */
+		__u32 *cursor = slot_word(in->cursor);
+
+		if (cursor)
+			__sync_fetch_and_sub(cursor, sched_length(in));
+	}
 	return r.chosen;
 }
 

@@ -56,11 +56,8 @@ KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *_foreseen("extension-header-masquerade", (2, 3, 4, 6)),
     *_foreseen("extension-header-direct", (2, 3, 4, 6)),
     *_foreseen("extension-header-ipip", (2, 3, 4, 6)),
-    *_owed("expire-quiescent-template persistent-removed", (9,), "a retired template is listed with its server's port"
-           " instead of 65535"),
     *_owed("error-ipip error-gue error-gue-csum error-gre error-gre-csum", (6, 9), "the MTU of a path behind a router is"
            " handed on to the client, but not learned"),
-    *_owed("error-udp", (13,), "ICMP errors that are handed on are not counted"),
     *_owed("too-big-may-fragment", (6, 7, 8), "a packet without DF that is too big is dropped (reason too_big); the client"
            " is told nothing"),
     *_owed("too-big-pmtu-disc-off", (6, 7), "a packet that is too big for its tunnel is not fragmented"),

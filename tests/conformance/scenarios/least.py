@@ -104,6 +104,22 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     *(
         scenario(
+            f"{name}-{word}-than-two-active",
+            f"two active connections against {closed} closed ones: they weigh 256 each, not 257",
+            table(name, {1: 1, 2: 0}),
+            clients(closed, first=2000, **CLOSED),
+            weigh(1, 0),
+            weigh(2, 1),
+            clients(2, first=3000, establish=True),
+            weigh(1, 1),
+            clients(1, first=3010),
+            LOOK,
+        )
+        for name in ("lc", "wlc")
+        for word, closed in (("less", 511), ("more", 513))
+    ),
+    *(
+        scenario(
             f"{name}-udp",
             "datagrams are never active",
             table(name, {1: 1, 2: 2, 3: 3}, protocol="udp", endpoint="10.9.0.1:53", each={"port": 53}),

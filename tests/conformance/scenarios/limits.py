@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.conformance.scenarios.build import LOOK, clients, finish, many_clients, scenario, service, table, talk, weigh
+from tests.conformance.scenarios.build import (
+    LOOK,
+    UDP,
+    add,
+    clients,
+    finish,
+    many_clients,
+    scenario,
+    service,
+    table,
+    talk,
+    weigh,
+)
 from tests.uml.scenario import AddDestination, AddService, Await, Destination, Scenario, SetTimeouts, Step
 
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh")
@@ -16,7 +28,34 @@ def limited(scheduler: str, limits: dict[int, tuple[int, int]], **more: object) 
     return steps
 
 
+DNS = {"protocol": "udp", "endpoint": "10.9.0.1:53"}
+WEIGHTS = {1: 4, 2: 3, 3: 2}
+
+
+def all_full(scheduler: str, uppers: tuple[int, ...]) -> list[Step]:
+    """Datagrams until every server is full, two more that are refused, and the turn once all have room again."""
+    steps: list[Step] = [SetTimeouts(udp_s=1), AddService(service=service(scheduler, **DNS))]
+    steps += [add(number, WEIGHTS[number], port=53, upper=upper) for number, upper in enumerate(uppers, 1)]
+    return [
+        *steps,
+        clients(sum(uppers), to=UDP),
+        clients(2, first=1100, to=UDP),
+        Await(client="10.1.0.1", port=999 + sum(uppers), within_s=8),
+        clients(min(uppers) * 3, first=1200, to=UDP),
+        LOOK,
+    ]
+
+
 SCENARIOS: tuple[Scenario, ...] = (
+    *(
+        scenario(
+            f"{name}-all-full-{'-'.join(map(str, uppers))}",
+            "where the turn is after everybody was full",
+            all_full(name, uppers),
+        )
+        for name in ("rr", "wrr")
+        for uppers in ((1, 1, 1), (2, 1, 1), (1, 2, 1), (2, 3, 2), (4, 3, 2), (5, 4, 2))
+    ),
     *(
         scenario(
             f"upper-{name}",

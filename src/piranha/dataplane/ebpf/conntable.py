@@ -17,6 +17,7 @@ from piranha.model.service import Protocol
 
 _WORDS = abi.CONN.itemsize // 8
 _CADDR, _VADDR = 0, 2  # in 64-bit words from the start of an entry
+_RETIRED_PORT = 0xFFFF  # in the place of both ports, as IPVS shows it
 _STATES = {Protocol.TCP: abi.TCP_STATES, Protocol.SCTP: abi.SCTP_STATES}
 
 
@@ -114,6 +115,10 @@ class ConnectionTable:
         template = bool(flags & abi.CONN_TEMPLATE)
         port = int(dest["port"])
         virtual = abi.unpack_address(entry["vaddr"])
+        if flags & abi.CONN_RETIRED:
+            port = _RETIRED_PORT
+        elif flags & abi.CONN_KEEP_PORT or not port or (template and not entry["vport"]):
+            port = int(entry["vport"])
         return Connection(
             protocol=protocol,
             client=abi.unpack_address(entry["caddr"]),
@@ -121,9 +126,7 @@ class ConnectionTable:
             virtual=virtual,
             virtual_port=int(entry["vport"]),
             destination=abi.unpack_address(dest["addr"]),
-            destination_port=int(entry["vport"])
-            if flags & abi.CONN_KEEP_PORT or not port or (template and not entry["vport"])
-            else port,
+            destination_port=port,
             state=_state_name(protocol, number, template),
             expires_s=max(0.0, left / self._tables.hz),
             is_template=template,

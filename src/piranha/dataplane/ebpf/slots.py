@@ -16,7 +16,7 @@ from piranha.base.errors import PiranhaError
 from piranha.dataplane.ebpf.schedulers.base import SlotTable
 
 GRACE_S = 1.0
-_FRAME = 2  # the cursor in front, the scheduler's own word behind
+_FRAME = 3  # the cursor in front, the scheduler's own words behind: to its kernel half, to itself
 
 
 class SlotPool:
@@ -48,7 +48,10 @@ class SlotPool:
         start, length = published & 0xFFFFFFFF, published >> 32
         body = self._words[start + 1 : start + 1 + length]
         return SlotTable(
-            words=tuple(body.tolist()), cursor=int(self._words[start]), state=int(self._words[start + 1 + length])
+            words=tuple(body.tolist()),
+            cursor=int(self._words[start]),
+            note=int(self._words[start + 1 + length]),
+            state=int(self._words[start + 2 + length]),
         )
 
     def write(self, table: SlotTable, now: float) -> int:
@@ -58,7 +61,8 @@ class SlotPool:
         start = self._take(size)
         self._words[start] = table.cursor & 0xFFFFFFFF
         self._words[start + 1 : start + 1 + len(table.words)] = table.words
-        self._words[start + 1 + len(table.words)] = table.state & 0xFFFFFFFF
+        self._words[start + 1 + len(table.words)] = table.note & 0xFFFFFFFF
+        self._words[start + 2 + len(table.words)] = table.state & 0xFFFFFFFF
         return start | len(table.words) << 32
 
     def release(self, published: int, now: float) -> None:

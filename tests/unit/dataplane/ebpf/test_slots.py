@@ -19,11 +19,11 @@ def pool_of(words: int) -> tuple[SlotPool, np.ndarray]:
 
 def test_what_is_written_is_read() -> None:
     pool, words = pool_of(64)
-    table = SlotTable(words=(7, 9, 7), cursor=2**32 - 1, state=5)
+    table = SlotTable(words=(7, 9, 7), cursor=2**32 - 1, state=5, note=8)
     published = pool.write(table, 0)
     assert pool.read(published) == table
     start, length = published & 0xFFFFFFFF, published >> 32
-    assert words[start : start + length + 2].tolist() == [2**32 - 1, 7, 9, 7, 5]
+    assert words[start : start + length + 3].tolist() == [2**32 - 1, 7, 9, 7, 8, 5]
 
 
 def test_the_cursor_is_read_as_packets_left_it() -> None:
@@ -46,7 +46,7 @@ def test_even_the_first_empty_table_has_a_place() -> None:
 
 
 def test_a_released_region_rests_before_it_is_used_again() -> None:
-    pool, words = pool_of(1 + 6)
+    pool, words = pool_of(1 + 7)
     published = pool.write(SlotTable(words=(1, 2, 3, 4)), 10.0)
     pool.release(published, 10.0)
     with pytest.raises(PiranhaError, match="scheduler table is full"):
@@ -75,7 +75,7 @@ def test_tables_never_overlap_and_none_leaks(story: list[tuple[int, int, float]]
         if place in held:
             pool.release(held.pop(place)[0], now)
         else:
-            table = SlotTable(words=(number + 1,) * size, cursor=number, state=number)
+            table = SlotTable(words=(number + 1,) * size, cursor=number, state=number, note=number)
             try:
                 held[place] = pool.write(table, now), table
             except PiranhaError:
@@ -85,9 +85,9 @@ def test_tables_never_overlap_and_none_leaks(story: list[tuple[int, int, float]]
     if adopt:
         pool = SlotPool(words)
         pool.adopt([published for published, _ in held.values()])
-        assert pool.free_words == everything - sum(len(t.words) + 2 for _, t in held.values())
+        assert pool.free_words == everything - sum(len(t.words) + 3 for _, t in held.values())
     for published, table in held.values():
         assert pool.read(published) == table
         pool.release(published, now)
-    pool.write(SlotTable(words=(1,) * 125), now + GRACE_S)
+    pool.write(SlotTable(words=(1,) * 124), now + GRACE_S)
     assert pool.free_words == everything - 127 == 0

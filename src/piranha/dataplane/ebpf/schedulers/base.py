@@ -23,11 +23,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class SlotTable:
-    """What the kernel reads: `cursor` counts turns taken, `words` are destination indices, `state` is private."""
+    """What the kernel reads: `cursor` counts turns taken, `words` are destination indices, `note` is the scheduler's own
+    word to its kernel half; `state` is private.
+    """
 
     words: tuple[int, ...] = ()
     cursor: int = 0
     state: int = 0
+    note: int = 0
 
 
 class Scheduler(Protocol):

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from piranha.dataplane.ebpf.schedulers.base import Candidate, Scheduler, SlotTable
 
 MAX_WORDS = 16384
+_MOST_NOTED = 0xFFFF  # a place in the note is 16 bits; tables of so many destinations go without
 
 
 class _WeightedRoundRobin:
-    """`state` of the table is the threshold with which its first pass begins."""
+    """`state` of the table is the threshold with which its first pass begins; `note` says where the lowest pass lies."""
 
     name = "wrr"
     number = 2
@@ -32,9 +33,13 @@ class _WeightedRoundRobin:
         elif step > 1:
             now = now // step * step + 1
         words: list[int] = []
+        note = 0
         for threshold in _passes(now, step, top):
+            begin = len(words)
             words += [c.index for c in after if c.weight >= threshold]
-        return SlotTable(words=tuple(words), state=now)
+            if threshold <= step and len(words) <= _MOST_NOTED:
+                note = len(words) << 16 | begin
+        return SlotTable(words=tuple(words), state=now, note=note)
 
 
 def _step_and_top(candidates: Sequence[Candidate]) -> tuple[int, int]:
