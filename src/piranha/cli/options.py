@@ -12,7 +12,6 @@ import click
 
 from piranha.base.paths import Paths
 from piranha.cli.output import set_colour
-from piranha.client.http import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +24,9 @@ def reaching(command: F) -> F:
     @click.option("--no-color", is_flag=True, help="Plain text; NO_COLOR does the same.")
     @functools.wraps(command)
     def wrapped(socket_path: Path | None, run_dir: Path | None, no_color: bool, **others: Any) -> Any:
+        # Commands that work on the data plane directly do not wait for an HTTP client.
+        from piranha.client.http import Client
+
         set_colour(no_colour=no_color)
         set_run_dir(run_dir)
         return command(client=Client(socket_path or Paths.from_environment().api_socket), **others)

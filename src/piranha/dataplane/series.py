@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import Protocol, overload
 
 from piranha.base.errors import PiranhaError
-from piranha.dataplane.port import DataPlane, Operation
+from piranha.dataplane.port import Operation
 
 
-def apply_each(plane: DataPlane, operations: Sequence[Operation]) -> tuple[PiranhaError | None, ...]:
+class Editable(Protocol):
+    """The part of a data plane that changes it."""
+
+    def apply(self, operations: Sequence[Operation]) -> None: ...
+
+
+def apply_each(plane: Editable, operations: Sequence[Operation]) -> tuple[PiranhaError | None, ...]:
     """Carry out `operations` in order, in as few calls of the plane as refusals allow.
 
     Returns for each None, or the error that refused it.

@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from piranha.base.errors import PiranhaError, UnreachableError
 from piranha.base.lock import FileLock, LockedError
 from piranha.base.paths import Paths
-from piranha.client.http import Client
 from piranha.dataplane.port import Connection, Operation, SyncDaemon
-from piranha.ipvsadm.lvsd import LvsdTable
 from piranha.ipvsadm.refusal import MUST_BE_ROOT
 from piranha.ipvsadm.table import CannotOpenError, PlaneTable, Table
 from piranha.model.service import ServiceStatus, Timeouts
+
+if TYPE_CHECKING:
+    from piranha.ipvsadm.lvsd import LvsdTable
 
 IPVS = "ipvs"
 WAIT_S = 5.0
@@ -104,6 +106,9 @@ class FoundTable:
             return self._open_ebpf()
 
     def _ask_lvsd(self, deadline_at: float) -> LvsdTable | None:
+        from piranha.client.http import Client
+        from piranha.ipvsadm.lvsd import LvsdTable
+
         try:
             return LvsdTable(Client(self._paths.api_socket, timeout_s=_ANSWER_S))
         except UnreachableError:

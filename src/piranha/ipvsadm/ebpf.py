@@ -2,56 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from piranha.base.errors import PiranhaError
 from piranha.base.paths import Paths
-from piranha.config.parser import parse
-from piranha.config.store import read_text
+from piranha.dataplane.ebpf.pinned import PinnedPlane
 from piranha.dataplane.ebpf.pins import Pins
-from piranha.dataplane.ebpf.plane import EbpfPlane, PlaneSettings
 from piranha.dataplane.ebpf.tables import Capacity
 from piranha.dataplane.ipvs.ownership import Ownership, table_identity
 from piranha.dataplane.memory import DEFAULT_TIMEOUTS
 from piranha.dataplane.port import AddService, Clear, Connection, DeleteService, Operation, SyncDaemon
-from piranha.ipvsadm.table import CannotOpenError, PlaneTable
-from piranha.model.configuration import Configuration
+from piranha.dataplane.series import apply_each
+from piranha.ipvsadm.table import EVERY_CONNECTION, CannotOpenError, Plane
 from piranha.model.service import ServiceStatus, Timeouts
+
+if TYPE_CHECKING:
+    from piranha.model.configuration import Configuration
 
 
 class EbpfTable:
-    """Keeps the contract of `Table`. Reading loads nothing into a kernel that has no plane; the first change does.
+    """Keeps the contract of `Table`. Loads programs only where it must: for the first change of a kernel without a plane,
+    after an upgrade, and for the program that translates replies of this host's own servers.
 
     The caller holds lvsd's lock. Nobody follows routes and neighbours afterwards: only lvsd does.
     """
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._plane: EbpfPlane | None = None
+        self._plane: Plane | None = None
+        self._pinned: PinnedPlane | None = None
+        self._size = Capacity().connections
+        self._opened = ExitStack()
 
     @property
     def size(self) -> int:
-        return self._table().size if self._is_there else Capacity().connections
+        self._find()
+        return self._size
 
     def snapshot(self) -> Sequence[ServiceStatus]:
-        return self._table().snapshot() if self._is_there else ()
+        plane = self._find()
+        return () if plane is None else plane.snapshot()
 
     def connections(self) -> Sequence[Connection]:
-        return self._table().connections() if self._is_there else ()
+        plane = self._find()
+        return () if plane is None else plane.connections(EVERY_CONNECTION).rows
 
     def timeouts(self) -> Timeouts:
-        return self._table().timeouts() if self._is_there else DEFAULT_TIMEOUTS
+        plane = self._find()
+        return DEFAULT_TIMEOUTS if plane is None else plane.timeouts()
 
     def daemons(self) -> Sequence[SyncDaemon]:
-        return self._table().daemons() if self._is_there else ()
+        plane = self._find()
+        return () if plane is None else plane.daemons()
 
     def apply(self, operations: Sequence[Operation]) -> Sequence[PiranhaError | None]:
-        table = self._table()
+        plane = self._find() or self._load()
         by_hand = Ownership(self._paths.by_hand, table_identity())
         made = [operation.service.key for operation in operations if isinstance(operation, AddService)]
         if made:
             by_hand.intend(made)
-        outcomes = table.apply(operations)
+        outcomes = apply_each(plane, operations)
         for operation, refused in zip(operations, outcomes, strict=True):
             match operation:
                 case AddService(service=service) if refused is None:
@@ -61,27 +73,45 @@ class EbpfTable:
                 case Clear():
                     by_hand.keep_only(())
         by_hand.save()
+        if self._pinned is not None and self._pinned.needs_programs:
+            self._load()
         return outcomes
 
     def close(self) -> None:
-        if self._plane is not None:
-            self._plane.close()
+        self._opened.close()
 
-    @property
-    def _is_there(self) -> bool:
-        """Whether a plane stands in the kernel, or was put there just now."""
-        return self._plane is not None or (Pins(self._paths.bpffs).mounted and bool(Pins(self._paths.bpffs).abis()))
-
-    def _table(self) -> PlaneTable:
+    def _find(self) -> Plane | None:
+        """The plane that stands in the kernel; None where there is none, and none was put there just now."""
         if self._plane is None:
-            try:
-                self._plane = EbpfPlane.open(self._paths, PlaneSettings.of(self._configuration()))
-            except PiranhaError as error:
-                raise CannotOpenError(error.message, mend=error.mend) from error
-        return PlaneTable(self._plane)
+            with _as_no_table():
+                pinned = PinnedPlane.open(self._paths)
+            if pinned is not None:
+                self._opened.callback(pinned.close)
+                self._plane = self._pinned = pinned
+                self._size = pinned.capacity
+            elif Pins(self._paths.bpffs).mounted and Pins(self._paths.bpffs).abis():
+                self._load()
+        return self._plane
+
+    def _load(self) -> Plane:
+        """Make the plane, or take over the one that is there, with programs of our own."""
+        # This half costs most of a second; what it imports is in proportion.
+        from piranha.dataplane.ebpf.plane import EbpfPlane, PlaneSettings
+
+        self._opened.close()
+        self._pinned = None
+        with _as_no_table():
+            plane = EbpfPlane.open(self._paths, PlaneSettings.of(self._configuration()))
+        self._opened.callback(plane.close)
+        self._plane, self._size = plane, plane.status().connection_capacity
+        return plane
 
     def _configuration(self) -> Configuration:
-        """Interfaces and hook as lvs.cf has them: a plane that forwards must not be moved by a listing."""
+        """Interfaces and hook as lvs.cf has them: a plane that forwards must not be moved by an edit."""
+        from piranha.config.parser import parse
+        from piranha.config.store import read_text
+        from piranha.model.configuration import Configuration
+
         config = self._paths.config
         if not config.exists():
             return Configuration()
@@ -89,3 +119,12 @@ class EbpfTable:
         if not parsed.is_usable:
             raise PiranhaError(f"{config} has errors", mend=f"see `piranha config check {config}`")
         return parsed.configuration
+
+
+@contextmanager
+def _as_no_table() -> Iterator[None]:
+    """An error on the way to the table is one of there being none."""
+    try:
+        yield
+    except PiranhaError as error:
+        raise CannotOpenError(error.message, mend=error.mend) from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from piranha.base.errors import PiranhaError
-from piranha.dataplane.port import Connection, ConnectionFilter, DataPlane, Operation, SyncDaemon
+from piranha.dataplane.port import Connection, ConnectionFilter, ConnectionPage, Operation, SyncDaemon
 from piranha.dataplane.series import apply_each
 from piranha.model.service import ServiceStatus, Timeouts
 
@@ -36,16 +36,26 @@ class Table(Protocol):
         ...
 
 
+class Plane(Protocol):
+    """What a data plane has to do for this, the port's words."""
+
+    def snapshot(self) -> Sequence[ServiceStatus]: ...
+
+    def connections(self, wanted: ConnectionFilter) -> ConnectionPage: ...
+
+    def timeouts(self) -> Timeouts: ...
+
+    def daemons(self) -> Sequence[SyncDaemon]: ...
+
+    def apply(self, operations: Sequence[Operation]) -> None: ...
+
+
 class PlaneTable:
-    """A data plane of this process."""
+    """A data plane of this process that has room for `size` connections."""
 
-    def __init__(self, plane: DataPlane, size: int | None = None) -> None:
+    def __init__(self, plane: Plane, size: int) -> None:
         self._plane = plane
-        self._size = size
-
-    @property
-    def size(self) -> int:
-        return self._plane.status().connection_capacity if self._size is None else self._size
+        self.size = size
 
     def snapshot(self) -> Sequence[ServiceStatus]:
         return self._plane.snapshot()

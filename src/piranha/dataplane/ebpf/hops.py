@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,10 +16,13 @@ from piranha.base.clock import Clock
 from piranha.base.errors import PiranhaError
 from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.abi import NextHopFlag
-from piranha.dataplane.ebpf.nexthop import NextHop
 from piranha.dataplane.ebpf.records import Records
 from piranha.dataplane.ebpf.tables import Tables
 from piranha.model.address import IPAddress
+
+if TYPE_CHECKING:
+    # Whoever only reads the table starts without the resolver.
+    from piranha.dataplane.ebpf.nexthop import NextHop
 
 _GRACE_S = 1.0
 

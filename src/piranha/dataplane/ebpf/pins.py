@@ -4,6 +4,7 @@
 <root>/                 a bpffs of its own (`ip netns exec` hides pins under /sys/fs/bpf, as it remounts /sys)
   <abi>/maps/<map>      maps of one ABI (see `btf.abi_hash`); another version's lie in a folder beside it
   <abi>/programs/<program>
+  <abi>/edition/<name>  an empty folder: which edition of the object made the pins beside it complete
   links/<link>          attachments; they do not depend on the ABI, their program is replaced in place
   marks/<mark>          empty folders: notes to a later life of lvsd
 ```
@@ -104,6 +105,22 @@ class Pins:
     def maps(self, abi: str) -> dict[str, Path]:
         """The pinned maps of an ABI, by name."""
         return {pinned_name(p.name): p for p in _entries(self.root / safe_name(abi) / "maps")}
+
+    def programs(self, abi: str) -> dict[str, Path]:
+        """The pinned programs of an ABI, by name."""
+        return {pinned_name(p.name): p for p in _entries(self.root / safe_name(abi) / "programs")}
+
+    def set_edition(self, abi: str, edition: str | None) -> None:
+        """Note which edition of the object the pins of an ABI are of, now that they are complete; None: they are not."""
+        for older in _entries(self.root / safe_name(abi) / "edition"):
+            older.rmdir()
+        if edition is not None:
+            self._folder(abi, "edition", edition)
+
+    def abi_of_edition(self, edition: str) -> str | None:
+        """The ABI whose pins are complete and of this edition, if there is one."""
+        found = [abi for abi in self.abis() if (self.root / safe_name(abi) / "edition" / safe_name(edition)).is_dir()]
+        return found[-1] if found else None
 
     def links(self) -> dict[str, Path]:
         """The pinned links, by name."""

@@ -142,12 +142,7 @@ class EbpfPlane:
                 self._resolve()
 
     def timeouts(self) -> Timeouts:
-        s, hz = self.tables.settings[0], self.tables.hz
-        return Timeouts(
-            tcp_s=int(s["tcp_timeout"][abi.TCP_ESTABLISHED]) / hz,
-            tcp_fin_s=int(s["tcp_timeout"][abi.TCP_FIN_WAIT]) / hz,
-            udp_s=int(s["udp_timeout"]) / hz,
-        )
+        return self._records.settings.timeouts()
 
     def mark_rules(self) -> tuple[MarkRule, ...]:
         return self._records.settings.mark_rules()

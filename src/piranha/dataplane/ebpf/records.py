@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,13 +16,14 @@ from piranha.base.clock import Clock
 from piranha.dataplane import port
 from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.abi import DestFlag, FilterBit, ServiceFlag, SettingFlag
+from piranha.dataplane.ebpf.adoption import read_back
 from piranha.dataplane.ebpf.estimator import PERIOD_S, Estimator
 from piranha.dataplane.ebpf.filter import AddressFilter
-from piranha.dataplane.ebpf.hashing import fold
+from piranha.dataplane.ebpf.record import DestinationRecord, Indices, ServiceRecord, folded
 from piranha.dataplane.ebpf.rules import check_destination, check_service
 from piranha.dataplane.ebpf.schedulers import REGISTRY
 from piranha.dataplane.ebpf.schedulers.base import Candidate, SlotTable
-from piranha.dataplane.ebpf.settings import Settings
+from piranha.dataplane.ebpf.settings import Settings, jiffies
 from piranha.dataplane.ebpf.slots import SlotPool
 from piranha.dataplane.ebpf.tables import Tables
 from piranha.dataplane.port import RefusalKind, RefusedError
@@ -35,11 +34,9 @@ from piranha.model.service import (
     DestinationKey,
     DestinationStatus,
     ForwardingMethod,
-    SchedulerFlag,
     Service,
     ServiceKey,
     ServiceStatus,
-    Timeouts,
 )
 
 logger = logging.getLogger(__name__)
@@ -47,60 +44,6 @@ logger = logging.getLogger(__name__)
 TRASH_S = 120.0
 _SERVICE_GRACE_S = 2.0
 _COUNTERS = ("conns", "in_packets", "out_packets", "in_bytes", "out_bytes")
-_SCHEDULER_FLAGS = 0x38
-_SCHEDULER_NAMES = {scheduler.number: name for name, scheduler in REGISTRY.items()}
-
-
-@dataclass(slots=True)
-class _DestinationRecord:
-    index: int
-    destination: Destination
-    fold: int  # its address and port in hashes
-    last_weight: int = 0  # the last one that was not 0, since it was added
-    removed_at: float | None = None
-
-    def candidate(self) -> Candidate:
-        return Candidate(self.index, self.destination.weight, self.last_weight, self.fold)
-
-
-@dataclass(slots=True)
-class _ServiceRecord:
-    index: int
-    service: Service
-    destinations: dict[DestinationKey, _DestinationRecord] = field(default_factory=dict)
-    pending: SlotTable | None = None
-
-    def candidates(self) -> list[Candidate]:
-        """In scheduler order: the newest destination first."""
-        return [r.candidate() for r in reversed(self.destinations.values())]
-
-
-class _Indices:
-    """Free places of an array, lowest first, so that the used part stays short."""
-
-    def __init__(self, size: int, what: str) -> None:
-        self._size, self._what = size, what
-        self._next = 1  # 0 is never used: it means "none"
-        self._free: list[int] = []
-        self.top = 1
-
-    def take(self) -> int:
-        index = self._free.pop() if self._free else self._next
-        if index >= self._size:
-            raise RefusedError(RefusalKind.FULL, f"no room for another {self._what} ({self._size - 1} are in use)")
-        if index == self._next:
-            self._next += 1
-            self.top = max(self.top, self._next)
-        return index
-
-    def give(self, index: int) -> None:
-        self._free.append(index)
-
-    def adopt(self, used: Iterable[int]) -> None:
-        taken = set(used)
-        self._next = max(taken, default=0) + 1
-        self.top = self._next
-        self._free = [index for index in range(self._next - 1, 0, -1) if index not in taken]
 
 
 class Records:
@@ -111,12 +54,12 @@ class Records:
         self._clock = clock
         self._slots = SlotPool(tables.slots)
         self._filter = AddressFilter(tables.filter)
-        self._services: dict[ServiceKey, _ServiceRecord] = {}
-        self._service_indices = _Indices(len(tables.services), "service")
-        self._dest_indices = _Indices(len(tables.dests), "destination")
+        self._services: dict[ServiceKey, ServiceRecord] = {}
+        self._service_indices = Indices(len(tables.services), "service")
+        self._dest_indices = Indices(len(tables.dests), "destination")
         self._serial = 0
         self._leaving_services: list[tuple[float, int]] = []
-        self._trash: defaultdict[ServiceKey, dict[DestinationKey, _DestinationRecord]] = defaultdict(dict)
+        self._trash: defaultdict[ServiceKey, dict[DestinationKey, DestinationRecord]] = defaultdict(dict)
         self.addresses: defaultdict[IPAddress, set[int]] = defaultdict(set)
         self._masqueraded: set[int] = set()
         self.settings = Settings(tables, self._filter)
@@ -190,18 +133,9 @@ class Records:
             case port.StartDaemon() | port.StopDaemon():
                 raise RefusedError(RefusalKind.UNSUPPORTED, f"{type(operation).__name__} is not built yet")
             case port.SetTimeouts(timeouts=timeouts):
-                self._set_timeouts(timeouts)
+                self.settings.set_timeouts(timeouts)
 
-    def _set_timeouts(self, timeouts: Timeouts) -> None:
-        s, hz = self._tables.settings[0], self._tables.hz
-        if timeouts.tcp_s:
-            s["tcp_timeout"][abi.TCP_ESTABLISHED] = _jiffies(timeouts.tcp_s, hz)
-        if timeouts.tcp_fin_s:
-            s["tcp_timeout"][abi.TCP_FIN_WAIT] = _jiffies(timeouts.tcp_fin_s, hz)
-        if timeouts.udp_s:
-            s["udp_timeout"] = _jiffies(timeouts.udp_s, hz)
-
-    def _zero(self, record: _ServiceRecord) -> None:
+    def _zero(self, record: ServiceRecord) -> None:
         self._tables.service_stats[record.index] = (0, 0, 0, 0, 0)
         trash = self._trash.get(record.service.key, {})
         for row in [*record.destinations.values(), *trash.values()]:
@@ -219,7 +153,7 @@ class Records:
                 self._slots.release(old, now)
                 record.pending = None
 
-    def _record(self, key: ServiceKey) -> _ServiceRecord:
+    def _record(self, key: ServiceKey) -> ServiceRecord:
         record = self._services.get(key)
         if record is None:
             raise RefusedError(RefusalKind.NO_SERVICE, f"no such service: {key}")
@@ -251,7 +185,7 @@ class Records:
         self._start_counting(index, service.key)
         self._tables.maps["service_ids"].update(abi.pack_service_key(service.key), index.to_bytes(4, "little"))
         self._filter.add(service.key.address, FilterBit.VIP)
-        self._services[service.key] = _ServiceRecord(index, service)
+        self._services[service.key] = ServiceRecord(index, service)
         self._note_marks()
 
     def _start_counting(self, index: int, key: ServiceKey) -> None:
@@ -280,7 +214,7 @@ class Records:
 
     def _write_service(self, row: np.void, service: Service) -> None:
         bits = 32 if service.key.address.version == 4 else 128
-        row["persistent"] = _jiffies(service.persistent_s, self._tables.hz) if service.persistent_s else 0
+        row["persistent"] = jiffies(service.persistent_s, self._tables.hz) if service.persistent_s else 0
         row["prefix"] = bits if service.persistence_prefix is None else service.persistence_prefix
         row["flags"] = (
             ServiceFlag.PRESENT
@@ -307,7 +241,7 @@ class Records:
     def _note_marks(self) -> None:
         self.settings.set_flag(SettingFlag.MARKS, any(key.mark for key in self._services))
 
-    def _add_destination(self, record: _ServiceRecord, destination: Destination) -> None:
+    def _add_destination(self, record: ServiceRecord, destination: Destination) -> None:
         if destination.key in record.destinations:
             raise RefusedError(
                 RefusalKind.EXISTS, f"{record.service.key}: the destination exists already: {destination.key}"
@@ -316,8 +250,8 @@ class Records:
         before = record.candidates()
         row_record = self._from_trash(record.service.key, destination.key)
         if row_record is None:
-            fold = _folded(record.service.key, destination.key)
-            row_record = _DestinationRecord(self._dest_indices.take(), destination, fold)
+            fold = folded(record.service.key, destination.key)
+            row_record = DestinationRecord(self._dest_indices.take(), destination, fold)
             row = self._tables.dests[row_record.index]
             row["flags"] = 0
             row["addr"] = np.frombuffer(abi.pack_address(destination.key.address), "u1")
@@ -338,13 +272,13 @@ class Records:
         row["flags"] |= DestFlag.PRESENT
         self._rebuild(record, before)
 
-    def _from_trash(self, service: ServiceKey, key: DestinationKey) -> _DestinationRecord | None:
+    def _from_trash(self, service: ServiceKey, key: DestinationKey) -> DestinationRecord | None:
         found = self._trash.get(service, {}).pop(key, None)
         if found is not None and not self._trash[service]:
             del self._trash[service]
         return found
 
-    def _edit_destination(self, record: _ServiceRecord, destination: Destination) -> None:
+    def _edit_destination(self, record: ServiceRecord, destination: Destination) -> None:
         row_record = record.destinations.get(destination.key)
         if row_record is None:
             raise _no_destination(record, destination.key)
@@ -355,7 +289,7 @@ class Records:
         self._write_destination(row_record)
         self._rebuild(record, before)
 
-    def _delete_destination(self, record: _ServiceRecord, key: DestinationKey, *, rebuild: bool = True) -> None:
+    def _delete_destination(self, record: ServiceRecord, key: DestinationKey, *, rebuild: bool = True) -> None:
         row_record = record.destinations.get(key)
         if row_record is None:
             raise _no_destination(record, key)
@@ -367,7 +301,7 @@ class Records:
         if rebuild:
             self._rebuild(record, before)
 
-    def _write_destination(self, record: _DestinationRecord) -> None:
+    def _write_destination(self, record: DestinationRecord) -> None:
         row = self._tables.dests[record.index]
         row["method"] = abi.METHODS[record.destination.method]
         self._tables.dests.view("<u4").reshape(-1, abi.DEST_WORDS)[record.index, -1] = abi.pack_tunnel(
@@ -383,7 +317,7 @@ class Records:
             row["flags"] |= DestFlag.MASQUERADED
             self.settings.set_flag(SettingFlag.MASQ, True)
 
-    def _rebuild(self, record: _ServiceRecord, before: list[Candidate], old: SlotTable | None = None) -> None:
+    def _rebuild(self, record: ServiceRecord, before: list[Candidate], old: SlotTable | None = None) -> None:
         if old is None:
             old = record.pending or self._slots.read(int(self._tables.services[record.index]["table"]))
         scheduler = REGISTRY[record.service.scheduler]
@@ -422,7 +356,7 @@ class Records:
                 self._leaving_services.remove((due, index))
                 self._service_indices.give(index)
 
-    def _idle(self, removed: _DestinationRecord, now: float) -> bool:
+    def _idle(self, removed: DestinationRecord, now: float) -> bool:
         row = self._tables.dests[removed.index]
         old = removed.removed_at is not None and now - removed.removed_at >= TRASH_S
         return old and not row["active"] and not row["inactive"]
@@ -432,7 +366,7 @@ class Records:
         self._filter.add(service.address, FilterBit.VIP)
         self._filter.add(destination.address, FilterBit.SERVER)
 
-    def _free(self, removed: _DestinationRecord, service_key: ServiceKey) -> None:
+    def _free(self, removed: DestinationRecord, service_key: ServiceKey) -> None:
         index = removed.index
         service = self._services.get(service_key)
         if service is not None:
@@ -452,55 +386,37 @@ class Records:
     # ---- a new life ----
 
     def _adopt(self) -> None:
-        """Read back what an earlier life wrote; packets do not notice."""
-        services = self._tables.services
-        dests = self._tables.dests
-        by_index: dict[int, _ServiceRecord] = {}
-        # Whatever an interrupted life left half done is not reachable by packets: only indexed services count.
-        keys, indices = self._tables.maps["service_ids"].items(abi.SERVICE_KEY, np.dtype("<u4"))
-        present = sorted(
-            zip(indices.tolist(), range(len(keys)), strict=True), key=lambda p: int(services[p[0]]["serial"])
-        )
-        for index, place in present:
-            row = services[index]
-            key = abi.unpack_service_key(keys[place])
-            service = self._read_service(key, row)
-            record = _ServiceRecord(index, service)
-            by_index[index] = self._services[key] = record
-            self._filter.add(key.address, FilterBit.VIP)
-        now = self._clock.now()
-        used = np.flatnonzero(dests["service"])
-        named = {int(service) for service in dests["service"][used]}
-        self._leaving_services = [(now + _SERVICE_GRACE_S, index) for index in sorted(named - set(by_index))]
-        self._service_indices.adopt(named | set(by_index))
-        for index in used[np.argsort(dests["serial"][used], kind="stable")].tolist():
-            self._adopt_destination(index, by_index.get(int(dests["service"][index])), now)
-        self._dest_indices.adopt(used.tolist())
-        self._serial = max(
-            (int(a.max()) for a in (services["serial"], dests["serial"]) if len(a)),
-            default=0,
-        )
+        """Go on with what an earlier life wrote; packets do not notice."""
+        found = read_back(self._tables, self._clock.now())
+        for service in found.services:
+            self._services[service.service.key] = service
+            self._filter.add(service.service.key.address, FilterBit.VIP)
+            for destination in service.destinations.values():
+                self._adopt_destination(service.service.key, destination)
+        for key, removed in found.removed:
+            self._adopt_destination(key, removed)
+            row = self._tables.dests[removed.index]
+            row["flags"] = int(row["flags"]) & ~int(DestFlag.PRESENT)
+            self._trash[key][removed.destination.key] = removed
+        self._leaving_services = [(self._clock.now() + _SERVICE_GRACE_S, index) for index in found.leaving]
+        self._service_indices.adopt([*found.leaving, *(service.index for service in found.services)])
+        self._dest_indices.adopt(found.destinations)
+        self._serial = found.serial
         self.settings.adopt()
         self._filter.settle()
-        self._slots.adopt([int(services[index]["table"]) for index in by_index])
-        for record in by_index.values():
-            self._mend_table(record)
+        self._slots.adopt([int(self._tables.services[service.index]["table"]) for service in found.services])
+        for service in found.services:
+            self._mend_table(service)
         self.publish()
-        logger.info("tables adopted services=%d destinations=%d", len(by_index), len(used))
+        logger.info("tables adopted services=%d destinations=%d", len(found.services), len(found.destinations))
 
-    def _read_service(self, key: ServiceKey, row: np.void) -> Service:
-        bits, prefix = (32 if key.address.version == 4 else 128), int(row["prefix"])
-        flags = int(row["flags"])
-        return Service(
-            key=key,
-            scheduler=_SCHEDULER_NAMES[int(row["scheduler"])],
-            flags=SchedulerFlag(flags & _SCHEDULER_FLAGS),
-            persistent_s=round(int(row["persistent"]) / self._tables.hz),
-            persistence_prefix=None if prefix == bits else prefix,
-            one_packet=bool(flags & ServiceFlag.ONE_PACKET),
-        )
+    def _adopt_destination(self, service: ServiceKey, record: DestinationRecord) -> None:
+        self.addresses[record.destination.key.address].add(record.index)
+        self._hold(service, record.destination.key)
+        if int(self._tables.dests[record.index]["flags"]) & DestFlag.MASQUERADED:
+            self._masqueraded.add(record.index)
 
-    def _mend_table(self, record: _ServiceRecord) -> None:
+    def _mend_table(self, record: ServiceRecord) -> None:
         """Make anew the scheduler's table that an interrupted life did not publish; others keep their turn."""
         candidates = record.candidates()
         held = self._slots.read(int(self._tables.services[record.index]["table"]))
@@ -508,44 +424,6 @@ class Records:
         if sorted(held.words) != sorted(due.words):
             self._rebuild(record, [], SlotTable())
 
-    def _adopt_destination(self, index: int, record: _ServiceRecord | None, now: float) -> None:
-        row = self._tables.dests[index]
-        key = DestinationKey(address=abi.unpack_address(row["addr"]), port=int(row["port"]))
-        destination = Destination(
-            key=key,
-            method=abi.METHOD_NAMES[int(row["method"])],
-            weight=max(0, int(row["weight"])),
-            upper_threshold=int(row["upper"]),
-            lower_threshold=int(row["lower"]),
-            tunnel=abi.TUNNELS[int(row["tunnel_type"])],
-            tunnel_port=int(row["tunnel_port"]),
-            tunnel_checksum=abi.TUNNEL_CHECKSUMS[int(row["tunnel_flags"])],
-        )
-        self.addresses[key.address].add(index)
-        service = (
-            record.service.key
-            if record is not None
-            else abi.unpack_service_key(self._tables.services[row["service"]]["key"])
-        )
-        self._hold(service, key)
-        if row["flags"] & DestFlag.MASQUERADED:
-            self._masqueraded.add(index)
-        adopted = _DestinationRecord(index, destination, _folded(service, key), destination.weight)
-        if record is not None and row["flags"] & DestFlag.PRESENT:
-            record.destinations[key] = adopted
-            return
-        adopted.removed_at = now
-        row["flags"] = int(row["flags"]) & ~int(DestFlag.PRESENT)
-        self._trash[service][key] = adopted
 
-
-def _folded(service: ServiceKey, destination: DestinationKey) -> int:
-    return fold(destination.address, destination.port, service.address.version)
-
-
-def _no_destination(record: _ServiceRecord, key: DestinationKey) -> RefusedError:
+def _no_destination(record: ServiceRecord, key: DestinationKey) -> RefusedError:
     return RefusedError(RefusalKind.NO_DESTINATION, f"{record.service.key}: no such destination: {key}")
-
-
-def _jiffies(seconds: float, hz: int) -> int:
-    return max(1, min(2**31 - 1, round(seconds * hz)))

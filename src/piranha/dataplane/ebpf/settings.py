@@ -1,4 +1,4 @@
-"""Marks' rules and IPVS's switches: what concerns all services, written to and read back from the kernel's settings."""
+"""Marks' rules, timeouts and IPVS's switches: what concerns all services, written to and read back from the kernel's settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from piranha.dataplane.port import RefusalKind, RefusedError
 from piranha.model.address import IPAddress
 from piranha.model.mark import MarkRule
 from piranha.model.rules import PlaneRules
-from piranha.model.service import Protocol
+from piranha.model.service import Protocol, Timeouts
 
 _SWITCHES = {
     "expire_nodest_conn": Rule.EXPIRE_NODEST_CONN,
@@ -72,6 +72,26 @@ class Settings:
         self._marked = single
         self.set_flag(SettingFlag.MARK_ANY, len(single) < len(rules))
 
+    # ---- timeouts ----
+
+    def timeouts(self) -> Timeouts:
+        s, hz = self._tables.settings[0], self._tables.hz
+        return Timeouts(
+            tcp_s=int(s["tcp_timeout"][abi.TCP_ESTABLISHED]) / hz,
+            tcp_fin_s=int(s["tcp_timeout"][abi.TCP_FIN_WAIT]) / hz,
+            udp_s=int(s["udp_timeout"]) / hz,
+        )
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """A timeout of 0 stays as it is."""
+        s, hz = self._tables.settings[0], self._tables.hz
+        if timeouts.tcp_s:
+            s["tcp_timeout"][abi.TCP_ESTABLISHED] = jiffies(timeouts.tcp_s, hz)
+        if timeouts.tcp_fin_s:
+            s["tcp_timeout"][abi.TCP_FIN_WAIT] = jiffies(timeouts.tcp_fin_s, hz)
+        if timeouts.udp_s:
+            s["udp_timeout"] = jiffies(timeouts.udp_s, hz)
+
     # ---- switches ----
 
     def rules(self) -> PlaneRules:
@@ -92,6 +112,11 @@ class Settings:
     def set_flag(self, flag: SettingFlag, on: bool) -> None:
         flags = int(self._tables.settings["flags"][0])
         self._tables.settings["flags"][0] = flags | flag if on else flags & ~int(flag)
+
+
+def jiffies(seconds: float, hz: int) -> int:
+    """The kernel's ticks, at least one and no more than its comparisons bear."""
+    return max(1, min(2**31 - 1, round(seconds * hz)))
 
 
 def _read_rule(row: np.void) -> MarkRule:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import logging
 import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +19,7 @@ from piranha.dataplane.ebpf.btf import Btf, abi_hash
 from piranha.dataplane.ebpf.map import BpfMap
 from piranha.dataplane.ebpf.object import BpfObject
 from piranha.dataplane.ebpf.pins import Pins
+from piranha.dataplane.ebpf.programs import PinnedPrograms
 from piranha.dataplane.ebpf.syscall import prog_test_run
 
 logger = logging.getLogger(__name__)
@@ -32,6 +36,8 @@ TICKS_PER_WALK = 50
 TICK_MS = 20
 # Programs that user space never attaches to a hook.
 SYSCALL_PROGRAMS = ("sweep", "ticker_start")
+_PINNED_PROGRAMS = ("sweep",)
+"""Programs that another process needs to read or edit the tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +67,25 @@ class Capacity:
         }
 
 
+class Programs(Protocol):
+    """Loaded programs by name; descriptors are valid until `close()`."""
+
+    def program_fd(self, name: str) -> int: ...
+
+    def close(self) -> None: ...
+
+
 class Tables:
     """Views of every table, live and writable, and the programs' descriptors.
 
     `adopted` says that a table from an earlier life was found and goes on. All views stay valid after `close()`.
     """
 
-    def __init__(self, bpf_object: BpfObject, maps: dict[str, BpfMap], *, adopted: bool, abi_id: str) -> None:
+    def __init__(self, programs: Programs, maps: dict[str, BpfMap], *, adopted: bool, abi_id: str) -> None:
         self.adopted = adopted
         self.abi = abi_id
         self.maps = maps
-        self._object = bpf_object
-        self.reason_names = abi.reason_names(_btf())
+        self._programs = programs
         self.settings: NDArray[np.void] = maps["settings"].array(abi.SETTINGS)
         self.filter: NDArray[np.void] = maps["filter"].array(abi.FILTER_LINE)
         self.tags: NDArray[np.uint32] = maps["conn_tags"].array(abi.CONN_LINE)["tag"].reshape(-1)
@@ -108,7 +121,7 @@ class Tables:
         return int(self.settings["hz"][0])
 
     def program(self, name: str) -> int:
-        return self._object.program_fd(name)
+        return self._programs.program_fd(name)
 
     def dest_stats(self, count: int) -> NDArray[np.void]:
         """Counters of the first `count` destinations, summed over CPUs: fields of DEST_STATS as int64."""
@@ -127,7 +140,7 @@ class Tables:
     def reasons(self) -> dict[str, int]:
         """Packets refused, handed on or answered, by reason, since the tables were made."""
         totals = self.maps["reasons"].percpu(np.dtype("<u8")).sum(axis=1)
-        return {name: int(totals[number]) for number, name in enumerate(self.reason_names)}
+        return {name: int(totals[number]) for number, name in enumerate(abi.reason_names(_btf()))}
 
     def sweep(self, first_line: int, lines: int) -> tuple[int, int, int]:
         """Walk `lines` lines of the connection table in the kernel; (alive, freed, now in jiffies)."""
@@ -159,7 +172,7 @@ class Tables:
 
     def close(self) -> None:
         """Give the descriptors back; pinned tables and attached programs go on."""
-        self._object.close()
+        self._programs.close()
         for bpf_map in self.maps.values():
             bpf_map.close()
 
@@ -177,15 +190,19 @@ def ticks_per_second() -> int:
     return round(1 / time.clock_getres(6))  # CLOCK_MONOTONIC_COARSE
 
 
-_parsed: Btf | None = None
-
-
+@functools.cache
 def _btf() -> Btf:
-    global _parsed
-    if _parsed is None:
-        _parsed = Btf.from_elf(OBJECT.read_bytes())
-        abi.check(_parsed)
-    return _parsed
+    parsed = Btf.from_elf(OBJECT.read_bytes())
+    abi.check(parsed)
+    return parsed
+
+
+def _edition() -> str:
+    """Names the object and the mirror as they are, byte for byte: cheaper to compare than the ABI, and stricter."""
+    digest = hashlib.sha256(OBJECT.read_bytes())
+    for name, layout in abi.LAYOUTS.items():
+        digest.update(f"{name} {layout.descr}".encode())
+    return digest.hexdigest()[:16]
 
 
 def open_tables(pins: Pins | None, capacity: Capacity) -> Tables:
@@ -213,7 +230,25 @@ def open_tables(pins: Pins | None, capacity: Capacity) -> Tables:
     bpf_object.load()
     maps = found or {name: bpf_object.map(name) for name in shared}
     tables = Tables(bpf_object, maps, adopted=bool(found), abi_id=abi_id)
-    if pins is not None and not found:
-        for name, bpf_map in maps.items():
-            bpf_map.pin(pins.map_path(abi_id, name))
+    if pins is not None:
+        pins.set_edition(abi_id, None)
+        if not found:
+            for name, bpf_map in maps.items():
+                bpf_map.pin(pins.map_path(abi_id, name))
+        for name in _PINNED_PROGRAMS:
+            pins.replace(bpf_object.program_fd(name), pins.program_path(abi_id, name))
+        # Last: who finds the edition finds everything.
+        pins.set_edition(abi_id, _edition())
     return tables
+
+
+def pinned_tables(pins: Pins) -> Tables | None:
+    """The tables as an earlier life left them, without loading anything: its own programs read the kernel's clock.
+
+    None where there are none, or where another edition of the object made them; `open_tables` takes those over.
+    """
+    abi_id = pins.abi_of_edition(_edition())
+    if abi_id is None:
+        return None
+    maps = {name: BpfMap.from_pin(path) for name, path in pins.maps(abi_id).items()}
+    return Tables(PinnedPrograms(pins, abi_id), maps, adopted=True, abi_id=abi_id)
