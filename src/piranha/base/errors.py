@@ -12,6 +12,7 @@ class ExitCode(IntEnum):
     REFUSED = 1
     USAGE = 2
     UNREACHABLE = 3
+    CONFIGURATION = 78
 
 
 class PiranhaError(Exception):

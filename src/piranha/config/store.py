@@ -6,15 +6,14 @@ Whoever reads meanwhile has the old file or the new one, never a part.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from piranha.base.atomic import replace_file
 from piranha.base.errors import PiranhaError
 from piranha.base.lock import FileLock
 from piranha.config.edit import raise_serial_no
@@ -156,44 +155,7 @@ def write_atomically(path: Path, text: str) -> None:
 
     Raises PiranhaError when the disk refuses; the old file is then untouched.
     """
-    target = Path(os.path.realpath(path))
     try:
-        _replace(target, text.encode(_ENCODING, _BYTES_THAT_ARE_NO_TEXT))
+        replace_file(path, text.encode(_ENCODING, _BYTES_THAT_ARE_NO_TEXT), new_mode=NEW_FILE_MODE)
     except OSError as error:
         raise PiranhaError(f"cannot write {path} ({error.strerror})", mend="the file is as it was") from error
-
-
-def _replace(target: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            _like(file.fileno(), target)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _like(descriptor: int, target: Path) -> None:
-    """Give the new file the old one's owner, mode and extended attributes."""
-    try:
-        status = target.stat()
-    except FileNotFoundError:
-        os.fchmod(descriptor, NEW_FILE_MODE)
-        return
-    if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-        os.fchown(descriptor, status.st_uid, status.st_gid)
-    os.fchmod(descriptor, status.st_mode & 0o7777)
-    # Labels are refused by some file systems and to some users; the content matters more.
-    with contextlib.suppress(OSError):
-        for attribute in os.listxattr(target):
-            os.setxattr(descriptor, attribute, os.getxattr(target, attribute))
