@@ -46,9 +46,11 @@ class Flag(IntFlag):
     MAINTENANCE = 4
     DEAF = 8  # hears nothing of its peer
     LINK_DOWN = 16  # a watched interface has no carrier
-    FAREWELL = 32  # stops being active, or stops at all, with this message
-    TAKE_OVER = 64  # asks the peer to become active now
+    FAREWELL = 32  # leaves with this message, its gate shut
+    TAKE_OVER = 64  # has given up, and asks the peer to become active now
     GIVE_UP = 128  # asks the peer to stop being active
+    OFFER = 256  # is active, and asks whether the peer is willing to take over
+    WILLING = 512  # would take over at the word: its addresses are raised, its gate is shut
 
 
 class _Field(IntEnum):
