@@ -36,7 +36,8 @@ struct rev_line {
 	__u64 word[REV_WAYS];
 };
 
-enum method { METHOD_MASQ, METHOD_DIRECT, METHOD_TUNNEL };
+/* Bypass is no destination's method: the packet goes where its sender wanted it to (cache_bypass). */
+enum method { METHOD_MASQ, METHOD_DIRECT, METHOD_TUNNEL, METHOD_BYPASS };
 
 /* IPVS's numbers. */
 enum tunnel { TUNNEL_IPIP, TUNNEL_GUE, TUNNEL_GRE };
@@ -113,7 +114,10 @@ enum sctp_state {
 #define DEST_MASQUERADED                                                                                               \
 	0x08 /* is or was masqueraded: replies of such connections may come; user space alone reads it */
 
-/* A real server as target of one service, one cache line. active and inactive are changed by packets only. */
+/*
+ * A real server as target of one service, one cache line. active and inactive are changed by packets only. Number 0 is
+ * nobody's: bypassed connections have it.
+ */
 struct dest {
 	union addr addr;
 	__be16 port;
@@ -174,6 +178,14 @@ struct service_key {
 #define SERVICE_ONE_PACKET 0x04
 /* 0x08, 0x10, 0x20 are IPVS's scheduler flags (sched.h) */
 
+/* Where a masqueraded real server answers from; `proto` 0 is any: that of a firewall mark's service. */
+struct server_key {
+	union addr addr;
+	__be16 port;
+	__u8 proto;
+	__u8 pad[5];
+};
+
 /*
  * `table` names the region of `slots` that this service schedules from: first word : 32, length : 32 (high half).
  * The region's first word is the cursor of rotating schedulers, then come `length` indices into `dests`, a
@@ -215,6 +227,10 @@ struct dest_stats {
 #define RULE_SLOPPY_TCP		       0x04
 #define RULE_SLOPPY_SCTP	       0x08
 #define RULE_PMTU_DISC		       0x10 /* a tunnel's outer header may not be cut where the packet inside may not */
+
+#define RULE_SCHEDULE_ICMP 0x0100 /* an ICMP error begins the connection that it speaks of */
+#define RULE_NAT_ICMP_SEND 0x0200 /* a masqueraded server that answers nobody is told so */
+#define RULE_CACHE_BYPASS  0x0400 /* a marked packet that nobody can serve goes on to where it was going */
 
 /* One clause of a `mark` block: packets to these addresses, protocol (0 is any) and ports get the mark. */
 struct mark_rule {
@@ -304,6 +320,7 @@ _Static_assert(sizeof(struct dest) == 64, "one cache line");
 _Static_assert(sizeof(struct nexthop) == 64, "one cache line");
 _Static_assert(sizeof(struct client_route) == 32, "half a cache line");
 _Static_assert(sizeof(struct service_key) == 24, "no hidden padding");
+_Static_assert(sizeof(struct server_key) == 24, "no hidden padding");
 _Static_assert(sizeof(struct service) == 56, "no hidden padding");
 
 #endif

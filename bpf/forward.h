@@ -12,6 +12,7 @@
 #include "rewrite.h"
 #include "route.h"
 #include "tunnel.h"
+#include "workbench.h"
 
 /* What is said of a packet by those who find it none of theirs; no hook has this verdict. */
 #define NO_MATCH -100
@@ -101,19 +102,48 @@ static __always_inline int refuse_expired(void *ctx, struct packet *p)
 	return icmp_send(ctx, p, ICMP_ERR_TTL, 0);
 }
 
+/* Tier: slow; TC only. Towards `d` by the kernel's routing table. */
+__noinline int transmit_routed(struct __sk_buff *skb, struct packet *p, struct dest *d)
+{
+	struct route r;
+
+	if (!p || !d)
+		return TC_ACT_SHOT;
+	const union addr *to = d->method == METHOD_BYPASS ? &p->daddr : &d->addr;
+	if (route_lookup(skb, &r, &p->saddr, to, skb->ifindex) < 0)
+		return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
+	return transmit_neighbour(r.ifindex, &r.gateway);
+}
+
 /* Towards destination `d`, whose next hop TC resolves itself when user space has not done so yet. */
-static __always_inline int transmit_to_server(void *ctx, const int hook, const struct packet *p, const struct dest *d,
+static __always_inline int transmit_to_server(void *ctx, const int hook, struct packet *p, struct dest *d,
 					      const struct nexthop *nh)
 {
 	if (hook == HOOK_XDP)
 		return nh ? transmit_frame(ctx, hook, nh->ifindex, nh->dmac, nh->smac) : XDP_DROP;
 	if (nh)
 		return transmit_neighbour(nh->ifindex, &nh->gateway);
-	struct route r;
+	return transmit_routed(ctx, p, d);
+}
 
-	if (route_lookup(ctx, &r, &p->saddr, &d->addr, ((struct __sk_buff *)ctx)->ifindex) < 0)
-		return verdict_drop(hook, REASON_NO_ROUTE);
-	return transmit_neighbour(r.ifindex, &r.gateway);
+/* Tier: slow; TC only. A client's packet of a bypassed connection, on to where it was going. */
+__noinline int forward_bypass(struct __sk_buff *skb, struct packet *p, struct conn *c)
+{
+	struct settings *s = settings_get();
+	struct workbench *w = workbench_get();
+
+	if (!s || !p || !c || !w)
+		return TC_ACT_SHOT;
+	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
+	struct route *r = &w->route;
+	if (!d || route_lookup(skb, r, &p->saddr, &p->daddr, skb->ifindex) < 0)
+		return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
+	if (too_big(skb, HOOK_TC, p, 0, r->mtu))
+		return refuse_too_big(skb, p, r->mtu);
+	conn_touch(skb, HOOK_TC, s, c, d, p, VIEW_CLIENT, now_jiffies());
+	if (hop_limit_decrement(skb, HOOK_TC, p))
+		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
+	return transmit_routed(skb, p, d);
 }
 
 /* A client's packet of connection `c` to its destination `d`. */
@@ -139,6 +169,8 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 			return refuse_expired(ctx, p);
 		if (hook == HOOK_TC && nh && too_big(ctx, hook, p, overhead, nh->mtu))
 			return refuse_too_big(ctx, p, nh->mtu - overhead);
+		if (hook == HOOK_TC && !nh && method == METHOD_BYPASS)
+			return forward_bypass(ctx, p, c);
 		if (method == METHOD_TUNNEL && !nh)
 			return verdict_drop(hook, REASON_NO_ROUTE);
 	}

@@ -151,8 +151,8 @@ static __always_inline int fragment_rewrite(struct __sk_buff *skb, const struct 
 }
 
 /* Nothing is told to the sender of a later fragment: it was told about the first. */
-static __always_inline int fragment_to_server(struct __sk_buff *skb, const struct settings *s, const struct packet *p,
-					      const struct fragment *m, const struct dest *d)
+static __always_inline int fragment_to_server(struct __sk_buff *skb, const struct settings *s, struct packet *p,
+					      const struct fragment *m, struct dest *d)
 {
 	__u32 hop = d->nexthop, local = d->flags & DEST_LOCAL;
 	__u32 overhead = m->method == METHOD_TUNNEL ? tunnel_overhead(d) : 0;

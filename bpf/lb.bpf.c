@@ -13,6 +13,7 @@
 #include "persist.h"
 #include "route.h"
 #include "sched_registry.gen.h"
+#include "server.h"
 #include "service.h"
 #include "sweep.h"
 #include "tunnel_icmp.h"
@@ -55,10 +56,12 @@ static __always_inline void one_packet_make(struct conn *c, const struct packet 
 static __always_inline int may_begin(const struct settings *s, const struct packet *p)
 {
 	if (p->proto == IPPROTO_SCTP)
-		return p->chunk == SCTP_INIT || (s->rules & RULE_SLOPPY_SCTP && p->chunk != SCTP_ABORT);
+		return p->chunk == SCTP_INIT || p->flags & PACKET_QUOTED ||
+		       (s->rules & RULE_SLOPPY_SCTP && p->chunk != SCTP_ABORT);
 	if (p->proto != IPPROTO_TCP)
 		return 1;
-	if (p->tcp_flags & TCP_RST || !(p->tcp_flags & TCP_SYN || s->rules & RULE_SLOPPY_TCP))
+	if (!(p->flags & PACKET_QUOTED) &&
+	    (p->tcp_flags & TCP_RST || !(p->tcp_flags & TCP_SYN || s->rules & RULE_SLOPPY_TCP)))
 		return 0;
 	return p->sport != bpf_htons(20); /* active FTP data of a client is never scheduled */
 }
@@ -147,6 +150,29 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 	return 0;
 }
 
+/*
+ * Tier: new connection; TC only. Nobody serves `p`. With cache_bypass a marked packet to somebody else's address gets a
+ * connection all the same, to where it was going. As connection_new.
+ */
+__noinline int connection_bypass(struct __sk_buff *skb, struct packet *p, struct flow *f, __u32 *slot)
+{
+	struct settings *s = settings_get();
+	struct workbench *w = workbench_get();
+	__u32 nobody = 0;
+	struct dest *d = bpf_map_lookup_elem(&dests, &nobody);
+
+	if (!p || !f || !slot || !s || !w || !d || !(s->rules & RULE_CACHE_BYPASS) || !w->service.mark ||
+	    route_lookup(skb, &w->route, &p->saddr, &p->daddr, skb->ifindex) < 0)
+		return -REASON_NO_DESTINATION;
+	struct service *service = service_of_key(&w->service);
+	if (service && service->flags & SERVICE_ONE_PACKET && p->proto == IPPROTO_UDP) {
+		one_packet_make(&w->one_packet, p, nobody, d, 0);
+		*slot = ONE_PACKET_SLOT;
+		return 0;
+	}
+	return conn_create(s, f, p, nobody, d, 0, 0, &w->reverse, slot);
+}
+
 static __always_inline int refuse_new(void *ctx, const int hook, struct packet *p, int reason)
 {
 	if (reason == -REASON_NO_SERVICE)
@@ -212,6 +238,8 @@ static __always_inline int from_client(void *ctx, const int hook, const struct s
 	if (!c) {
 		int made = connection_new(p, &f, &slot);
 
+		if (hook == HOOK_TC && made == -REASON_NO_DESTINATION && s->rules & RULE_CACHE_BYPASS)
+			made = connection_bypass(ctx, p, &f, &slot);
 		if (made)
 			return refuse_new(ctx, hook, p, made);
 		c = slot == ONE_PACKET_SLOT ? one_packet_conn() : conn_made(&f, slot);
@@ -231,7 +259,7 @@ static __always_inline int from_server(void *ctx, const int hook, const struct s
 	struct conn *c = conn_find_reply(s, p, &slot);
 
 	if (!c || conn_expired(c, now))
-		return NO_MATCH;
+		return server_stray(ctx, hook, s, p);
 	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
 
 	if (!d)
@@ -239,23 +267,49 @@ static __always_inline int from_server(void *ctx, const int hook, const struct s
 	return forward_to_client(ctx, hook, s, p, c, d, now);
 }
 
+/*
+ * With schedule_icmp, an error about an answer that nobody gave makes the connection that it speaks of. As
+ * connection_new, which see; `f` is the flow of the quoted packet.
+ */
+static __always_inline int icmp_begin(const struct packet *p, struct icmp_quoted *q, struct flow *f, __u32 *slot)
+{
+	q->flow.flags = PACKET_QUOTED;
+	q->flow.mark = p->mark;
+	return connection_new(&q->flow, f, slot);
+}
+
 /* An ICMP error about a connection of ours, from the client's side (to the VIP) or the server's (to the client). */
 __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 {
 	struct settings *s = settings_get();
-	struct icmp_quoted q = {};
+	struct workbench *w = workbench_get();
 	struct conn *c;
-	struct flow f;
 	__u32 slot;
 
-	if (!s || !p || !addressed_to_us(skb, HOOK_TC, s) || !icmp_is_error(skb, p) || icmp_read_quote(skb, p, &q))
+	if (!s || !p || !w)
 		return TC_ACT_UNSPEC;
-	if (!addr_equal(&p->daddr, &q.flow.daddr)) /* an error goes to the source of what it quotes */
+	struct icmp_quoted *q = &w->answered;
+	struct flow *f = &w->answered_flow;
+
+	__builtin_memset(q, 0, sizeof(*q));
+	if (!addressed_to_us(skb, HOOK_TC, s) || !icmp_is_error(skb, p) || icmp_read_quote(skb, p, q))
+		return TC_ACT_UNSPEC;
+	if (!addr_equal(&p->daddr, &q->flow.daddr)) /* an error goes to the source of what it quotes */
 		return TC_ACT_UNSPEC;
 	__u32 now = now_jiffies();
-	flow_client(&f, s, &q.flow);
-	c = conn_find(&f, &q.flow, &slot);
-	if (c && !conn_expired(c, now)) {
+	flow_client(f, s, &q->flow);
+	c = conn_find(f, &q->flow, &slot);
+	if (s->rules & RULE_SCHEDULE_ICMP && (!c || conn_expired(c, now)) && !conn_find_reply(s, &q->flow, &slot)) {
+		if (c)
+			conn_end(f, slot);
+		int made = icmp_begin(p, q, f, &slot);
+		if (made == -REASON_NO_SERVICE || made == -REASON_NO_CONNECTION)
+			return TC_ACT_UNSPEC;
+		if (made)
+			return verdict_drop(HOOK_TC, -made);
+		c = slot == ONE_PACKET_SLOT ? one_packet_conn() : conn_made(f, slot);
+	}
+	if (c && (slot == ONE_PACKET_SLOT || !conn_expired(c, now))) {
 		struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
 		__u32 method = LIFE_FLAGS(c->life) & CONN_METHOD;
 
@@ -268,7 +322,7 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 		if (!local && hop_limit_decrement(skb, HOOK_TC, p))
 			return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 		if (method == METHOD_MASQ &&
-		    icmp_translate(skb, p, &q, SIDE_SOURCE, &d->addr, conn_dport(c, d), SIDE_DESTINATION, &d->addr))
+		    icmp_translate(skb, p, q, SIDE_SOURCE, &d->addr, conn_dport(c, d), SIDE_DESTINATION, &d->addr))
 			return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 		if (method == METHOD_TUNNEL && !local) {
 			if (!nh)
@@ -284,24 +338,24 @@ __noinline int relay_icmp(struct __sk_buff *skb, struct packet *p)
 	}
 	if (!(s->flags & SETTING_MASQ))
 		return TC_ACT_UNSPEC;
-	c = conn_find_reply(s, &q.flow, &slot);
+	c = conn_find_reply(s, &q->flow, &slot);
 	if (!c || conn_expired(c, now))
 		return TC_ACT_UNSPEC;
-	struct route r;
-	int found = route_to_client(skb, s, c, &r, skb->ifindex, now);
+	struct route *r = &w->route;
+	int found = route_to_client(skb, s, c, r, skb->ifindex, now);
 
 	if (found < 0)
 		return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
 	if (p->ttl <= 1)
 		return verdict_drop(HOOK_TC, REASON_TTL_EXPIRED);
 	if (hop_limit_decrement(skb, HOOK_TC, p) ||
-	    icmp_translate(skb, p, &q, SIDE_DESTINATION, &c->vaddr, c->vport, SIDE_SOURCE, &c->vaddr))
+	    icmp_translate(skb, p, q, SIDE_DESTINATION, &c->vaddr, c->vport, SIDE_SOURCE, &c->vaddr))
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
 	reason_count(REASON_ICMP_RELAYED);
 	stats_out(c->dest, p->length);
 	if (found)
-		return transmit_neighbour(r.ifindex, &r.gateway);
-	return transmit_frame(skb, HOOK_TC, r.ifindex, r.dmac, r.smac);
+		return transmit_neighbour(r->ifindex, &r->gateway);
+	return transmit_frame(skb, HOOK_TC, r->ifindex, r->dmac, r->smac);
 }
 
 static __always_inline int balance(void *ctx, const int hook, const struct settings *s, struct packet *p, int parsed)

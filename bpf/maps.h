@@ -39,6 +39,15 @@ struct {
 	__type(value, __u32);
 } service_ids SEC(".maps");
 
+/* The masqueraded destination of each address and port; of several the one that was added last. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 64);
+	__type(key, struct server_key);
+	__type(value, __u32);
+} servers SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 64);

@@ -96,6 +96,7 @@ struct packet {
 
 #define PACKET_DF	0x01 /* may not be fragmented; always so for IPv6 */
 #define PACKET_FRAGMENT 0x02 /* one of several; the first of them has the transport header, whole */
+#define PACKET_QUOTED	0x40 /* by an ICMP error: nothing is known of it but addresses, protocol and ports */
 
 /* Results of packet_parse. */
 enum {

@@ -4,8 +4,10 @@
 #define PIRANHA_WORKBENCH_H
 
 #include "conn.h"
+#include "icmp.h"
 #include "maps.h"
 #include "packet.h"
+#include "route.h"
 
 #define WORKBENCH_CHUNK 256
 #define SHIM_WORDS	3 /* most that stands between the outer and inner IP header of a tunnel */
@@ -14,12 +16,15 @@ struct workbench {
 	struct packet template_key;
 	struct flow template_flow;
 	struct flow reverse;
+	struct route route;
 	struct service_key service;
 	__u32 control;
 	struct conn one_packet;	      /* a one-packet connection lives as long as its packet */
 	struct fragment_key fragment; /* of the fragment under way */
 	struct fragment remembered;
-	struct packet quoted; /* by an error from inside a tunnel */
+	struct packet quoted;	     /* by an error from inside a tunnel */
+	struct icmp_quoted answered; /* by any other error */
+	struct flow answered_flow;
 	__be32 shim[SHIM_WORDS];
 	__be32 chunk[WORKBENCH_CHUNK / 4]; /* of a packet that is read whole */
 };

@@ -43,7 +43,9 @@ class MemoryTables:
     lines: int = 8
     adopted: bool = False
     now: int = 1_000_000
-    maps: dict[str, MemoryMap] = field(default_factory=lambda: {"service_ids": MemoryMap()})
+    maps: dict[str, MemoryMap] = field(
+        default_factory=lambda: {name: MemoryMap() for name in ("service_ids", "servers")}
+    )
 
     def __post_init__(self) -> None:
         self.settings = np.zeros(1, abi.SETTINGS)

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from piranha.dataplane.ebpf.btf import Btf
 from piranha.model.address import IPAddress
-from piranha.model.service import Destination, ForwardingMethod, Protocol, ServiceKey, TunnelChecksum, TunnelType
+from piranha.model.service import (
+    Destination,
+    DestinationKey,
+    ForwardingMethod,
+    Protocol,
+    ServiceKey,
+    TunnelChecksum,
+    TunnelType,
+)
 
 CONN_WAYS = 16
 REV_WAYS = 8
@@ -65,6 +73,9 @@ class Rule(IntFlag):
     SLOPPY_TCP = 0x04
     SLOPPY_SCTP = 0x08
     PMTU_DISC = 0x10
+    SCHEDULE_ICMP = 0x0100
+    NAT_ICMP_SEND = 0x0200
+    CACHE_BYPASS = 0x0400
 
 
 class FilterBit(IntFlag):
@@ -77,6 +88,9 @@ METHODS: dict[ForwardingMethod, int] = {
     ForwardingMethod.DIRECT: 1,
     ForwardingMethod.TUNNEL: 2,
 }
+METHOD_BYPASS = 3
+NOBODY = 0
+"""The destination of bypassed connections."""
 TUNNELS: tuple[TunnelType, ...] = (TunnelType.IPIP, TunnelType.GUE, TunnelType.GRE)
 """By IPVS's numbers."""
 TUNNEL_CHECKSUMS: tuple[TunnelChecksum, ...] = (TunnelChecksum.NONE, TunnelChecksum.FULL, TunnelChecksum.REMOTE)
@@ -183,6 +197,7 @@ CLIENT_ROUTE = np.dtype(
     ]
 )
 SERVICE_KEY = np.dtype([("addr", *ADDR), ("port", ">u2"), ("proto", "u1"), ("pad", "u1"), ("mark", "<u4")])
+SERVER_KEY = np.dtype([("addr", *ADDR), ("port", ">u2"), ("proto", "u1"), ("pad", "u1", (5,))])
 SERVICE = np.dtype(
     [
         ("table", "<u8"),
@@ -247,6 +262,7 @@ LAYOUTS: dict[str, np.dtype[np.void]] = {
     "nexthop": NEXTHOP,
     "client_route": CLIENT_ROUTE,
     "service_key": SERVICE_KEY,
+    "server_key": SERVER_KEY,
     "service": SERVICE,
     "slot_line": SLOT_LINE,
     "dest_stats": DEST_STATS,
@@ -310,6 +326,12 @@ def pack_service_key(key: ServiceKey) -> bytes:
         + bytes([int(key.protocol), 0])
         + key.mark.to_bytes(4, "little")
     )
+
+
+def pack_server_key(service: ServiceKey, destination: DestinationKey) -> bytes:
+    """A `struct server_key`: where the destination answers from."""
+    port = destination.port.to_bytes(2, "big")
+    return pack_address(destination.address) + port + bytes([int(service.protocol)]) + bytes(5)
 
 
 def unpack_service_key(row: np.void) -> ServiceKey:

@@ -117,6 +117,8 @@ class ConnectionTable:
         virtual = abi.unpack_address(entry["vaddr"])
         if flags & abi.CONN_RETIRED:
             port = _RETIRED_PORT
+        elif not entry["dest"]:
+            port = 0  # a bypassed connection, which IPVS shows so
         elif flags & abi.CONN_KEEP_PORT or not port or (template and not entry["vport"]):
             port = int(entry["vport"])
         return Connection(
@@ -125,7 +127,7 @@ class ConnectionTable:
             client_port=int(entry["cport"]),
             virtual=virtual,
             virtual_port=int(entry["vport"]),
-            destination=abi.unpack_address(dest["addr"]),
+            destination=abi.unpack_address(dest["addr"]) if entry["dest"] else type(virtual)(0),
             destination_port=port,
             state=_state_name(protocol, number, template),
             expires_s=max(0.0, left / self._tables.hz),

@@ -23,6 +23,7 @@ from piranha.dataplane.ebpf.record import DestinationRecord, Indices, ServiceRec
 from piranha.dataplane.ebpf.rules import check_destination, check_service
 from piranha.dataplane.ebpf.schedulers import REGISTRY
 from piranha.dataplane.ebpf.schedulers.base import Candidate, SlotTable
+from piranha.dataplane.ebpf.servers import ServerIndex
 from piranha.dataplane.ebpf.settings import Settings, jiffies
 from piranha.dataplane.ebpf.slots import SlotPool
 from piranha.dataplane.ebpf.tables import Tables
@@ -62,6 +63,7 @@ class Records:
         self._trash: defaultdict[ServiceKey, dict[DestinationKey, DestinationRecord]] = defaultdict(dict)
         self.addresses: defaultdict[IPAddress, set[int]] = defaultdict(set)
         self._masqueraded: set[int] = set()
+        self._servers = ServerIndex(tables.maps["servers"])
         self.settings = Settings(tables, self._filter)
         self._estimator = Estimator()
         self._sampled_at = clock.now()
@@ -267,7 +269,7 @@ class Records:
         row = self._tables.dests[row_record.index]
         self._serial += 1
         row["service"], row["serial"] = record.index, self._serial
-        self._write_destination(row_record)
+        self._write_destination(row_record, record.service.key)
         record.destinations[destination.key] = row_record
         row["flags"] |= DestFlag.PRESENT
         self._rebuild(record, before)
@@ -286,7 +288,7 @@ class Records:
         before = record.candidates()
         row_record.destination = destination
         row_record.last_weight = destination.weight or row_record.last_weight
-        self._write_destination(row_record)
+        self._write_destination(row_record, record.service.key)
         self._rebuild(record, before)
 
     def _delete_destination(self, record: ServiceRecord, key: DestinationKey, *, rebuild: bool = True) -> None:
@@ -296,12 +298,13 @@ class Records:
         before = record.candidates()
         del record.destinations[key]
         self._tables.dests[row_record.index]["flags"] &= ~int(DestFlag.PRESENT) & 0xFF
+        self._servers.remove(record.service.key, key, row_record.index)
         row_record.removed_at = self._clock.now()
         self._trash[record.service.key][key] = row_record
         if rebuild:
             self._rebuild(record, before)
 
-    def _write_destination(self, record: DestinationRecord) -> None:
+    def _write_destination(self, record: DestinationRecord, service: ServiceKey) -> None:
         row = self._tables.dests[record.index]
         row["method"] = abi.METHODS[record.destination.method]
         self._tables.dests.view("<u4").reshape(-1, abi.DEST_WORDS)[record.index, -1] = abi.pack_tunnel(
@@ -312,7 +315,10 @@ class Records:
         if upper == 0 or upper > old:
             row["overload"] = 0
         row["upper"], row["lower"] = upper, record.destination.lower_threshold
-        if record.destination.method is ForwardingMethod.MASQUERADE and record.index not in self._masqueraded:
+        masqueraded = record.destination.method is ForwardingMethod.MASQUERADE
+        change = self._servers.add if masqueraded else self._servers.remove
+        change(service, record.destination.key, record.index)
+        if masqueraded and record.index not in self._masqueraded:
             self._masqueraded.add(record.index)
             row["flags"] |= DestFlag.MASQUERADED
             self.settings.set_flag(SettingFlag.MASQ, True)
@@ -342,6 +348,7 @@ class Records:
     def collect(self) -> None:
         """Free what nobody uses any more; to be called about once a second."""
         now = self._clock.now()
+        self._servers.settle()
         if now - self._sampled_at >= PERIOD_S:
             self._sampled_at = now
             self._estimator.sample(self._tables.dest_stats(self._dest_indices.top))
@@ -404,6 +411,13 @@ class Records:
         self._serial = found.serial
         self.settings.adopt()
         self._filter.settle()
+        masqueraded = [
+            (s.service.key, d.destination.key, d.index)
+            for s in found.services
+            for d in s.destinations.values()
+            if d.destination.method is ForwardingMethod.MASQUERADE
+        ]
+        self._servers.adopt(sorted(masqueraded, key=lambda place: int(self._tables.dests["serial"][place[2]])))
         self._slots.adopt([int(self._tables.services[service.index]["table"]) for service in found.services])
         for service in found.services:
             self._mend_table(service)

@@ -23,9 +23,10 @@ _SWITCHES = {
     "sloppy_tcp": Rule.SLOPPY_TCP,
     "sloppy_sctp": Rule.SLOPPY_SCTP,
     "pmtu_disc": Rule.PMTU_DISC,
+    "schedule_icmp": Rule.SCHEDULE_ICMP,
+    "nat_icmp_send": Rule.NAT_ICMP_SEND,
+    "cache_bypass": Rule.CACHE_BYPASS,
 }
-# What the kernel programs do whatever is asked; another value is refused.
-_FIXED = {"cache_bypass": False, "nat_icmp_send": False, "schedule_icmp": False}
 
 
 class Settings:
@@ -98,13 +99,10 @@ class Settings:
         row = self._tables.settings[0]
         bits = int(row["rules"])
         switches = {name: bool(bits & bit) for name, bit in _SWITCHES.items()}
-        return PlaneRules(conn_reuse_mode=int(row["conn_reuse_mode"]), **switches, **_FIXED)
+        return PlaneRules(conn_reuse_mode=int(row["conn_reuse_mode"]), **switches)
 
     def set_rules(self, rules: PlaneRules) -> None:
-        """Put IPVS's switches in force. Raises RefusedError for one that this plane cannot turn."""
-        for name, value in _FIXED.items():
-            if getattr(rules, name) != value:
-                raise RefusedError(RefusalKind.UNSUPPORTED, f"{name} = {int(not value)} is not built yet")
+        """Put IPVS's switches in force."""
         row = self._tables.settings[0]
         row["conn_reuse_mode"] = rules.conn_reuse_mode
         row["rules"] = sum(int(bit) for name, bit in _SWITCHES.items() if getattr(rules, name))

@@ -62,6 +62,7 @@ class Capacity:
             "nexthops": self.destinations,
             "services": self.services,
             "service_ids": self.services,
+            "servers": self.destinations,
             "service_stats": self.services,
             "slots": max(1, self.slot_words // abi.SLOT_WORDS),
         }
@@ -113,6 +114,8 @@ class Tables:
         s["tcp_timeout"][: len(abi.TCP_STATES)] = [seconds * hz for _, seconds in abi.TCP_STATES]
         s["sctp_timeout"][: len(abi.SCTP_STATES)] = [seconds * hz for _, seconds in abi.SCTP_STATES]
         s["udp_timeout"] = abi.UDP_TIMEOUT_S * hz
+        nobody = self.dests[abi.NOBODY]
+        nobody["flags"], nobody["method"], nobody["weight"] = abi.DestFlag.PRESENT, abi.METHOD_BYPASS, 1
         # Last: programs do nothing while this is 0.
         s["conn_lines"] = self.maps["conn_tags"].max_entries
 
