@@ -6,6 +6,7 @@ from piranha.config.directive import DAY_S, FORWARDING, FOS, MOST_SECONDS, UNUSE
 from piranha.config.directive import ValueType as T
 from piranha.model.configuration import (
     DataPlaneChoice,
+    HeartbeatAuth,
     HookChoice,
     ProfileChoice,
     ReservationConflictAction,
@@ -64,8 +65,17 @@ GLOBAL: tuple[Directive, ...] = (
     _global("backup_shared", T.TEXT, "/dev/sdb", "Shared SCSI device of the backup director.", inert=FOS),
     _global("heartbeat", T.BOOLEAN, "1", "Written by every GUI, never consulted."),
     _global("heartbeat_port", T.PORT, "539", "UDP port of the heartbeats.", least=1, most=65535),
-    _global("keepalive", T.TIME, "6", "Time between two heartbeats.", least=0.001, most=DAY_S),
-    _global("deadtime", T.TIME, "18", "Silence after which the partner is dead.", least=0.001, most=DAY_S),
+    _global(
+        "keepalive", T.TIME, "6", "Time between two heartbeats; not given, the profile's.", least=0.001, most=DAY_S
+    ),
+    _global(
+        "deadtime",
+        T.TIME,
+        "18",
+        "Silence after which the partner is dead; not given, the profile's.",
+        least=0.001,
+        most=DAY_S,
+    ),
     _global(
         "network",
         T.WORD,
@@ -165,6 +175,40 @@ GLOBAL: tuple[Directive, ...] = (
         "default",
         "Speed of takeover. `keepalive` and `deadtime` override it.",
         words={choice.value: choice for choice in ProfileChoice},
+        original=False,
+    ),
+    _global(
+        "heartbeat_auth",
+        T.WORD,
+        "sealed",
+        "How the directors know each other's heartbeats: `sealed` with the key that `piranha pair` makes; `none` speaks "
+        "the original Piranha's, which anybody can forge, while one director is still an original.",
+        words={choice.value: choice for choice in HeartbeatAuth},
+        original=False,
+    ),
+    _global(
+        "failback",
+        T.BOOLEAN,
+        "1",
+        "Whether the primary becomes active again when it is back; otherwise the one that serves goes on.",
+        original=False,
+    ),
+    _global(
+        "failback_delay",
+        T.TIME,
+        "30",
+        "How long the primary must have been back and sound before `failback`.",
+        least=0,
+        most=DAY_S,
+        original=False,
+    ),
+    _global(
+        "start_delay",
+        T.TIME,
+        "10",
+        "How long a director that starts leaves the VIPs to the other one, where switches need time to forward.",
+        least=0,
+        most=DAY_S,
         original=False,
     ),
     _global(

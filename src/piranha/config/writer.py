@@ -17,9 +17,7 @@ from piranha.model.mark import MarkBlock, network_text
 
 _QUOTES = ('"', "'")
 _ALWAYS: dict[Scope, frozenset[str]] = {
-    Scope.GLOBAL: frozenset(
-        ("serial_no", "service", "backup_active", "heartbeat_port", "keepalive", "deadtime", "network")
-    ),
+    Scope.GLOBAL: frozenset(("serial_no", "service", "backup_active", "heartbeat_port", "network")),
     Scope.VIRTUAL: frozenset(("active", "port", "scheduler", "protocol", "timeout", "reentry")),
     Scope.SERVER: frozenset(("active", "weight")),
     Scope.MARK: frozenset(("protocol",)),

@@ -34,6 +34,13 @@ class ProfileChoice(StrEnum):
     FAST = "fast"
 
 
+class HeartbeatAuth(StrEnum):
+    """How the directors know each other's heartbeats: by the pair's key, or, as the original did, not at all."""
+
+    SEALED = "sealed"
+    NONE = "none"
+
+
 class ReservationConflictAction(StrEnum):
     NOTHING = "nothing"
     PREEMPT = "preempt"
@@ -141,7 +148,10 @@ _RULES = PlaneRules()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """A whole file. `marks`, `virtuals` and `failovers` keep the file's order; their names may repeat."""
+    """A whole file. `marks`, `virtuals` and `failovers` keep the file's order; their names may repeat.
+
+    `keepalive_s` and `deadtime_s` are None where the profile decides.
+    """
 
     serial_no: int = 0
     service: ServiceMode = ServiceMode.LVS
@@ -154,8 +164,9 @@ class Configuration:
     backup_active: bool = False
     heartbeat: bool = False
     heartbeat_port: int = 539
-    keepalive_s: float = 2
-    deadtime_s: float = 5
+    heartbeat_auth: HeartbeatAuth = HeartbeatAuth.SEALED
+    keepalive_s: float | None = None
+    deadtime_s: float | None = None
     network: ForwardingMethod = ForwardingMethod.MASQUERADE
     nat_router: DeviceAddress | None = None
     nat_nmask: IPAddress | None = None
@@ -178,6 +189,9 @@ class Configuration:
     interfaces: tuple[str, ...] = ()
     hook: HookChoice = HookChoice.AUTO
     profile: ProfileChoice = ProfileChoice.DEFAULT
+    failback: bool = False
+    failback_delay_s: float = 30
+    start_delay_s: float = 0
     cache_bypass: bool = _RULES.cache_bypass
     conn_reuse_mode: int = _RULES.conn_reuse_mode
     expire_nodest_conn: bool = _RULES.expire_nodest_conn

@@ -47,7 +47,12 @@ OTHER = farm().replace("farm", "other")
 RULES = [
     # text, line, part of the message
     ("keepalive = 30\ndeadtime = 18\n" + farm(), 2, "deadtime (18) is not above keepalive (30)"),
-    ("keepalive = 5\n" + farm(), 1, "is not above keepalive"),
+    (
+        "heartbeat_auth = none\nbackup = 192.0.2.2\nprimary = 192.0.2.1\nbackup_active = 1\n" + farm(),
+        1,
+        "can start and stop this director",
+    ),
+    ("failback_delay = 5\n" + farm(), 1, "no effect without failback"),
     ("keepalive = 10\ndeadtime = 18\n" + farm(), 2, "one lost heartbeat"),
     ("primary = 10.0.0.1\nbackup = 10.0.0.2\n" + farm(), 2, "backup is given but backup_active is 0"),
     ("primary = 10.0.0.1\nbackup = 10.0.0.2\nbackup_active = 0\n" + farm(), 3, "backup_active is 0"),
@@ -241,7 +246,7 @@ def test_a_good_file_is_not_commented(text: str) -> None:
 
 
 def test_warnings_never_refuse_and_rules_need_no_text() -> None:
-    parsed = check_text("keepalive = 30\n" + farm(), names=NAMES)
+    parsed = check_text("keepalive = 30\ndeadtime = 18\n" + farm(), names=NAMES)
     assert parsed.is_usable
     found = warnings(parsed.configuration, parsed.places, file="x")
     assert found

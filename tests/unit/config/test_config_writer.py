@@ -63,8 +63,6 @@ primary = 10.0.0.1
 service = lvs
 backup_active = 0
 heartbeat_port = 539
-keepalive = 2
-deadtime = 5
 network = nat
 virtual farm {
      active = 1

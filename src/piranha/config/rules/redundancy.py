@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from piranha.config.places import Places
 from piranha.config.rules.advice import Advice
 from piranha.config.values import format_time, parse_integer
-from piranha.model.configuration import Configuration
+from piranha.model.configuration import Configuration, HeartbeatAuth
 from piranha.model.service import ForwardingMethod
 
 
 def dead_time(configuration: Configuration, places: Places) -> Iterator[Advice]:
     keepalive, deadtime = configuration.keepalive_s, configuration.deadtime_s
+    if keepalive is None or deadtime is None:
+        return
     place = places.of("deadtime") if "deadtime" in places.values else places.of("keepalive")
     mend = f"write `deadtime = {format_time(keepalive * 3)}`, three times `keepalive`"
     if deadtime <= keepalive:
@@ -79,6 +81,21 @@ def flags_without_effect(configuration: Configuration, places: Places) -> Iterat
         yield Advice(places.of("monitor_links"), message, "write `monitor_links = 1`")
 
 
+def unsealed_heartbeats(configuration: Configuration, places: Places) -> Iterator[Advice]:
+    if configuration.heartbeat_auth is HeartbeatAuth.NONE and configuration.backup_active:
+        message = "heartbeat_auth = none: whoever can send from the partner's address can start and stop this director"
+        mend = (
+            "write `heartbeat_auth = sealed` as soon as both directors are Piranha 1 or later, and run `piranha pair`"
+        )
+        yield Advice(places.of("heartbeat_auth"), message, mend)
+
+
+def failback_without_effect(configuration: Configuration, places: Places) -> Iterator[Advice]:
+    if "failback_delay" in places.values and not configuration.failback:
+        message = "failback_delay has no effect without failback"
+        yield Advice(places.of("failback_delay"), message, "write `failback = 1`, or remove it")
+
+
 def nat_router(configuration: Configuration, places: Places) -> Iterator[Advice]:
     forwards = {configuration.network} | {
         server.forward for virtual in configuration.virtuals for server in virtual.servers if server.forward is not None
@@ -97,4 +114,13 @@ def nat_router(configuration: Configuration, places: Places) -> Iterator[Advice]
         yield Advice(place, message, "write `nat_router = ADDRESS DEVICE` and make it the real servers' gateway")
 
 
-RULES = (dead_time, backup_switch, director_addresses, needs_a_backup, flags_without_effect, nat_router)
+RULES = (
+    dead_time,
+    backup_switch,
+    director_addresses,
+    needs_a_backup,
+    flags_without_effect,
+    unsealed_heartbeats,
+    failback_without_effect,
+    nat_router,
+)
