@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connections": ("piranha.cli.connections:connections_command", "Connections, filtered or counted."),
     "config": ("piranha.cli.config:config_group", "Check, show and format lvs.cf."),
     "reload": ("piranha.cli.reload:reload_command", "Apply the changes of lvs.cf to the running director."),
+    "pair": ("piranha.cli.pair:pair_command", "Make the key of two directors."),
     "lvsd": ("piranha.cli.lvsd:lvsd_command", "Run the director's daemon."),
     "ipvsadm": ("piranha.cli.ipvsadm:ipvsadm_command", "ipvsadm, word for word, over the data plane."),
     "proc": ("piranha.cli.proc:proc_command", "The texts of /proc/net/ip_vs and its kin."),
