@@ -50,6 +50,7 @@ enum tunnel { TUNNEL_IPIP, TUNNEL_GUE, TUNNEL_GRE };
 #define CONN_REVERSE   0x0008 /* has a word in the reverse index */
 #define CONN_TEMPLATE  0x0010 /* persistence: not a connection, but what binds a client to a destination */
 #define CONN_KEEP_PORT 0x0020 /* the server gets the packet's own port, whatever the destination's is */
+#define CONN_SYNCED    0x0040 /* made by connection sync, not by a packet of ours */
 #define CONN_RETIRED   0x0080 /* a template that binds no more */
 
 /* One connection, one cache line. `life` is one word so that a change of state is one compare-and-exchange. */
