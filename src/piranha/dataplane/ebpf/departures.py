@@ -126,7 +126,7 @@ class Departures:
             told_left=(told["expires"] - now).view(np.int32),
             hz=self._hz,
         )
-        return columns, left > 0
+        return columns, (left > 0) & ((flags & abi.CONN_RETIRED) == 0)
 
     def _tell(
         self,

@@ -25,6 +25,13 @@ def test_every_chain_of_calls_fits_the_oldest_kernel(shipped: tuple[dict[str, An
     assert max(frames(functions, entry) for entry in entries) <= TOOL["LIMIT_FRAMES"]
 
 
+def test_so_do_those_of_connection_sync() -> None:
+    functions, entries = TOOL["read_functions"](TOOL["OBJECT"].with_name("sync.bpf.o").read_bytes())
+    (chain,) = (deepest(functions, entry) for entry in entries)
+    assert chain.functions[:2] == ("sync_in", "record_visit")
+    assert chain.bytes <= TOOL["LIMIT_BYTES"]
+
+
 def test_calls_callbacks_and_entries_are_found(shipped: tuple[dict[str, Any], list[str]]) -> None:
     functions, entries = shipped
     assert {"lb_xdp", "lb_tc", "lb_tc_egress", "sweep", "ticker_start"} == set(entries)
