@@ -662,6 +662,36 @@ def test_unload_takes_ours_out_and_nothing_else(plane: IpvsPlane, paths: Paths) 
     assert not unload(paths)
 
 
+def test_the_command_takes_ours_out(plane: IpvsPlane, paths: Paths) -> None:
+    ipvsadm("-R", text=FOREIGN)
+    plane.apply([AddService(service=GOOD), AddDestination(service=V4, destination=SERVER)])
+    environment = {
+        **os.environ,
+        "PIRANHA_CONFIG": str(paths.config),
+        "PIRANHA_RUN_DIR": str(paths.run),
+        "PIRANHA_STATE_DIR": str(paths.state),
+    }
+    command = [sys.executable, "-m", "piranha", "unload"]
+    said = [subprocess.run(command, env=environment, check=True, capture_output=True, text=True) for _ in range(2)]
+    assert saved() == FOREIGN.splitlines()
+    assert [done.stderr.strip() for done in said] == [
+        "the data plane is out of the kernel",
+        "no data plane was in the kernel",
+    ]
+
+
+def test_services_of_others_may_be_taken_over(plane: IpvsPlane, paths: Paths) -> None:
+    """What `table_edits = repair` asks for."""
+    ipvsadm("-R", text=FOREIGN)
+    plane.apply([AddService(service=GOOD)])
+    plane.take_over([status.service.key for status in plane.snapshot() if status.foreign])
+    again = IpvsPlane.open(paths)
+    assert not any(status.foreign for status in again.snapshot())
+    again.apply(plan(again.snapshot(), [ServiceEntry(service=GOOD, destinations=())]))
+    again.close()
+    assert saved() == ["-A -t 10.1.0.1:80 -s " + GOOD.scheduler]
+
+
 async def test_it_may_be_called_from_a_running_loop(plane: IpvsPlane) -> None:
     plane.apply([AddService(service=GOOD), AddDestination(service=V4, destination=SERVER)])
     assert plane.snapshot()[0].entry == ServiceEntry(service=GOOD, destinations=(SERVER,))

@@ -33,6 +33,11 @@ class Paths:
         """Which services ipvsadm made: lvsd shows them and leaves them alone."""
         return self.state / "by-hand.json"
 
+    @property
+    def edits_by_hand(self) -> Path:
+        """What ipvsadm changed of services that lvs.cf names, and may stay."""
+        return self.state / "edits-by-hand.json"
+
     @staticmethod
     def from_environment(environment: dict[str, str] | None = None) -> Paths:
         """`PIRANHA_CONFIG`, `PIRANHA_RUN_DIR`, `PIRANHA_STATE_DIR` and `PIRANHA_ETC_DIR` override the defaults."""

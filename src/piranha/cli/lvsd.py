@@ -18,7 +18,7 @@ from piranha.cli.output import note, set_colour
 @click.option("--config", type=click.Path(path_type=Path), help="The lvs.cf (PIRANHA_CONFIG).")
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Sockets, lock and data plane (PIRANHA_RUN_DIR).")
 @click.option("--foreground", is_flag=True, default=True, help="Stay in the foreground; always so.")
-@click.option("--dataplane", type=click.Choice(["auto", "ebpf", "memory"]), hidden=True)
+@click.option("--dataplane", type=click.Choice(["auto", "ebpf", "ipvs", "memory"]), hidden=True)
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @click.option("--no-color", is_flag=True, help="Plain text; NO_COLOR does the same.")
 def lvsd_command(

@@ -67,7 +67,8 @@ def _listed(services: list[ServiceView]) -> Iterator[str]:
 def _service_line(service: ServiceView) -> str:
     key = f"{_key(service)} {service['scheduler']}"
     error = f"  {paint(service['error'], BAD)}" if service["error"] else ""
-    return f"{key}  {service['name'] or '-'}  {paint_state(service['state'])}{error}"
+    by_hand = "  (by hand)" if service["by_hand"] else ""
+    return f"{key}  {service['name'] or '-'}  {paint_state(service['state'])}{by_hand}{error}"
 
 
 def _key(service: ServiceView) -> str:
@@ -87,7 +88,7 @@ def _server_line(server: ServerView) -> str:
 
 def _why(server: ServerView) -> str:
     """Said only where a person would ask: a server that is not up, or that is up against its checks."""
-    remarks = []
+    remarks = ["by hand"] if server["by_hand"] else []
     if server["forced"]:
         remarks.append("forced by hand")
     if server["held"]:

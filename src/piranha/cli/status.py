@@ -53,6 +53,8 @@ def _lines(document: StatusDocument) -> Iterator[str]:
     states = ", ".join(f"{count} {paint_state(state)}" for state, count in summary["states"].items())
     servers = f"{summary['servers_up']} of {plural(summary['servers'], 'real server')} up"
     yield f"services       {plural(summary['services'], 'service')}" + (f": {states}; {servers}" if states else "")
+    if summary["by_hand"]:
+        yield f"by hand        {plural(summary['by_hand'], 'service')} made or edited with ipvsadm (see `table_edits`)"
     if document["services"]:
         yield ""
         yield from _services(document["services"])

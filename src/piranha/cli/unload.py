@@ -17,9 +17,9 @@ from piranha.cli.output import note
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Run directory of lvsd (PIRANHA_RUN_DIR).")
 @click.option("--force", is_flag=True, help="Also while lvsd runs; it will then fail.")
 def unload_command(run_dir: Path | None, force: bool) -> int:
-    """Take the data plane out of the kernel: links, pins and maps.
+    """Take the data plane out of the kernel: programs and tables, and our services and marks in the kernel's IPVS.
 
-    Forwarding ends and every connection entry is lost. lvsd need not run, and should not.
+    Forwarding ends and every connection entry of eBPF is lost. Services of others stay. lvsd need not run, and should not.
     """
     set_run_dir(run_dir)
     paths = Paths.from_environment()
@@ -33,9 +33,12 @@ def unload_command(run_dir: Path | None, force: bool) -> int:
                 mend="stop it first, or use --force",
             ) from None
     try:
-        from piranha.dataplane.ebpf.plane import unload
+        from piranha.dataplane.ebpf.plane import unload as unload_ebpf
+        from piranha.dataplane.ipvs.plane import unload as unload_ipvs
 
-        was_there = unload(paths)
+        # Whatever the file says now, both may be there from before.
+        was_there = unload_ebpf(paths)
+        was_there = unload_ipvs(paths) or was_there
     finally:
         if lock is not None:
             lock.close()

@@ -11,6 +11,7 @@ from piranha.model.configuration import (
     ProfileChoice,
     ReservationConflictAction,
     ServiceMode,
+    TableEdits,
 )
 
 
@@ -167,6 +168,16 @@ GLOBAL: tuple[Directive, ...] = (
         "auto",
         "Where the eBPF data plane attaches: `xdp`, `tc`, or `auto` for the better one of each interface.",
         words={choice.value: choice for choice in HookChoice},
+        original=False,
+    ),
+    _global(
+        "table_edits",
+        T.WORD,
+        "show",
+        "What becomes of edits with ipvsadm. `show`: services that this file does not name stay and are shown, edits of "
+        "the others are undone. `repair`: the table is this file's alone, other services are removed (with "
+        "`dataplane = ipvs` those of other programs too). `adopt`: edits of this file's services stay too.",
+        words={choice.value: choice for choice in TableEdits},
         original=False,
     ),
     _global(

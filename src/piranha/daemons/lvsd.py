@@ -17,10 +17,11 @@ from piranha.base.errors import PiranhaError
 from piranha.base.lock import FileLock, LockedError
 from piranha.base.notify import Notifier
 from piranha.base.paths import Paths
+from piranha.dataplane.editsfile import EditsFile
 from piranha.dataplane.ipvs.ownership import Ownership, table_identity
 from piranha.dataplane.port import DataPlane
 from piranha.director.addresses import host_addresses
-from piranha.director.byhand import Ledger, MemoryLedger
+from piranha.director.byhand import EditStore, Ledger, MemoryEdits, MemoryLedger
 from piranha.director.director import Director
 from piranha.director.health import HealthBook
 from piranha.director.source import Reading, read_configuration
@@ -99,6 +100,7 @@ class _Daemon:
             addresses=host_addresses,
             beat=self._notifier.alive,
             by_hand=self._by_hand(),
+            edits=self._edits(),
         )
         # The socket comes first: where it cannot be made nothing in the kernel has been touched yet.
         listener = open_socket(self._paths.api_socket)
@@ -121,6 +123,12 @@ class _Daemon:
         if self._plane.status().name != "ebpf":
             return MemoryLedger()
         return Ownership(self._paths.by_hand, table_identity())
+
+    def _edits(self) -> EditStore:
+        """Where it is kept what ipvsadm changed of ours; the memory plane forgets all."""
+        if self._plane.status().name == MEMORY:
+            return MemoryEdits()
+        return EditsFile(self._paths.edits_by_hand, table_identity())
 
     async def _work(self, director: Director, app: Starlette, listener: socket.socket) -> None:
         async with asyncio.TaskGroup() as group:

@@ -21,7 +21,7 @@ def desired_entries(
     | DOWN    | not at all; with `quiesce_server` quiesced           |
     | UNKNOWN | not at all; when held as it was, at today's weight   |
 
-    Where none of them has a weight above 0 the sorry server stands in.
+    Where none of them has a weight above 0 the sorry server stands in. What ipvsadm added stands beside them.
     """
     holds = {} if held is None else held
     return tuple(_entry(service, health, holds) for service in layout.services)
@@ -40,6 +40,7 @@ def _entry(service: PlannedService, health: Mapping[TargetKey, Health], held: Ma
         # The sorry server may be one of the real servers: then it takes that one's place.
         destinations = [d for d in destinations if d.key != service.sorry.key]
         destinations.append(service.sorry)
+    destinations.extend(service.added)
     return ServiceEntry(service=service.service, destinations=tuple(destinations))
 
 

@@ -25,7 +25,7 @@ from piranha.dataplane.wire import (
     timeouts_to_json,
 )
 from piranha.director.addresses import missing_vips
-from piranha.director.byhand import ByHand, Ledger, MemoryLedger
+from piranha.director.byhand import ByHand, EditStore, Ledger, MemoryLedger
 from piranha.director.difference import describe
 from piranha.director.health import HealthBook, HealthSource, targets_of
 from piranha.director.layout import Layout, lay_out
@@ -48,6 +48,7 @@ from piranha.director.switch import Switch
 from piranha.director.table import AppliedDocument, TableConnectionsDocument, TableDocument, TableStateDocument
 from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration
+from piranha.model.service import ServiceKey
 from piranha.monitor.target import TargetKey, TargetStatus
 
 TICK_S = 1.0
@@ -84,7 +85,7 @@ class Director:
     """lvsd without its process: `start`, then `run` until cancelled; everything from one event loop.
 
     `addresses` lists this host's addresses and may block; `beat` is called once a tick, for a watchdog; `by_hand`
-    remembers services that others make through `apply_by_hand`.
+    remembers services that others make through `apply_by_hand`, and `edits` what they change of ours and may stay.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Director:
         addresses: Callable[[], frozenset[IPAddress]],
         beat: Callable[[], None] = lambda: None,
         by_hand: Ledger | None = None,
+        edits: EditStore | None = None,
         tick_s: float = TICK_S,
     ) -> None:
         self._reading = reading
@@ -110,7 +112,8 @@ class Director:
         self._beat = beat
         self._tick_s = tick_s
         self._layout = Layout()
-        self._by_hand = ByHand(by_hand or MemoryLedger())
+        self._named: frozenset[ServiceKey] = frozenset()
+        self._by_hand = ByHand(by_hand or MemoryLedger(), edits)
         self._switch = Switch(plane, Reconciler(), self._by_hand)
         self._meter = RateMeter()
         self._reloading = asyncio.Lock()
@@ -168,7 +171,7 @@ class Director:
     def status(self) -> StatusDocument:
         changed = changed_on_disk(self._reading)
         summary, services = overview(
-            self._layout.services,
+            self._switch.reconciler.layout.services,
             self._switch.snapshot(),
             health=self._health.settle(),
             held=self._switch.reconciler.held,
@@ -189,7 +192,7 @@ class Director:
     def services(self) -> ServicesDocument:
         now = self._clock.now()
         return services_document(
-            self._layout.services,
+            self._switch.reconciler.layout.services,
             self._switch.snapshot(),
             checkup=self._checkup,
             held=self._switch.reconciler.held,
@@ -221,8 +224,9 @@ class Director:
         edits = any(isinstance(operation, EditService | EditDestination) for operation in operations)
         before = self._switch.snapshot() if edits else ()
         outcomes = apply_each(self._plane, operations)
-        self._by_hand.note(operations, outcomes)
         done = [operation for operation, refused in zip(operations, outcomes, strict=True) if refused is None]
+        if self._by_hand.note(done, self._named):
+            self._switch.reconciler.keep_edits(self._by_hand.edits)
         for line in describe(done, before):
             logger.info('changed by hand difference="%s"', line)
         return AppliedDocument(outcomes=[outcome_to_json(outcome) for outcome in outcomes])
@@ -245,7 +249,9 @@ class Director:
         targets = targets_of(layout)
         self._nanny.set_targets(targets)
         health = self._health.keep(targets)
-        self._by_hand.release([service.service.key for service in layout.services])
+        self._named = frozenset(service.service.key for service in layout.services)
+        self._by_hand.follow(reading.configuration.table_edits, self._named)
+        self._switch.reconciler.keep_edits(self._by_hand.edits)
         self._switch.reconciler.adopt(layout, reading.configuration, self._switch.snapshot(), health, now)
         self._reading, self._layout = reading, layout
         self._loaded_wall = datetime.now(UTC)

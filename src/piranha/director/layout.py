@@ -34,22 +34,31 @@ from piranha.monitor.target import TargetKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A real server of a service: as it is when fit, and as it is when quiesced. `server.port` is the checks'."""
+    """A real server of a service: as it is when fit, and as it is when quiesced. `server.port` is the checks'.
+
+    `by_hand` says that both have a value that was given with ipvsadm, not the file's.
+    """
 
     key: TargetKey
     server: RealServer
     fit: Destination
     quiesced: Destination
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedService:
-    """A virtual server that the plane can switch, with all the members it may have."""
+    """A virtual server that the plane can switch, with all the members it may have.
+
+    `added` are destinations that ipvsadm added and that stay; `by_hand` says the same of the service's own values.
+    """
 
     virtual: VirtualServer
     service: Service
     members: tuple[Member, ...]
     sorry: Destination | None = None
+    added: tuple[Destination, ...] = ()
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

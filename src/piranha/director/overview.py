@@ -15,15 +15,18 @@ from piranha.monitor.target import TargetKey
 
 
 class Summary(TypedDict):
-    """How many services are in which state, and how many real servers are fit."""
+    """How many services are in which state, how many real servers are fit, and how many services ipvsadm has a hand in."""
 
     services: int
     states: dict[str, int]
     servers: int
     servers_up: int
+    by_hand: int
 
 
 class BriefService(TypedDict):
+    """`by_hand`: it, or a value of it, was made with ipvsadm and stays."""
+
     name: str
     protocol: str
     address: str
@@ -31,6 +34,7 @@ class BriefService(TypedDict):
     mark: int
     scheduler: str
     state: str
+    by_hand: bool
     servers: int
     servers_up: int
     connections: int
@@ -57,7 +61,10 @@ def overview(
         up = sum(health.get(member.key) is Health.UP for member in service.members)
         now = status or ServiceStatus(service=service.service)
         state = state_of(service, status, trusted)
-        lines.append(_line(service.virtual.name, now, state, len(service.members), up, baseline))
+        line = _line(service.virtual.name, now, state, len(service.members), up, baseline)
+        edited = service.by_hand or bool(service.added) or any(member.by_hand for member in service.members)
+        line["by_hand"] = line["by_hand"] or edited
+        lines.append(line)
     lines.extend(_line("", status, state_of(None, status, trusted), 0, 0, baseline) for status in present.values())
     states = Counter(line["state"] for line in lines)
     summary = Summary(
@@ -65,6 +72,7 @@ def overview(
         states={state.value: states[state.value] for state in ServiceState if states[state.value]},
         servers=sum(line["servers"] for line in lines),
         servers_up=sum(line["servers_up"] for line in lines),
+        by_hand=sum(line["by_hand"] for line in lines),
     )
     return summary, lines
 
@@ -81,6 +89,7 @@ def _line(
         mark=key.mark,
         scheduler=status.service.scheduler,
         state=state.value,
+        by_hand=status.foreign,
         servers=servers,
         servers_up=up,
         connections=sum(d.active_connections + d.inactive_connections for d in status.destinations),

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from piranha.dataplane.handedits import HandEdits
 from piranha.dataplane.plan import foreign_conflicts, plan
 from piranha.dataplane.port import DeleteService, Operation, SetMarkRules, SetSettings, SetTimeouts
+from piranha.director.adoption import adopted
 from piranha.director.desired import desired_entries
 from piranha.director.difference import describe
 from piranha.director.layout import Layout
@@ -63,6 +65,9 @@ class Reconciler:
 
     def __init__(self) -> None:
         self.layout = Layout()
+        """With the edits by hand that stay."""
+        self._planned = Layout()
+        self._edits = HandEdits()
         self.timeouts = Timeouts()
         self.rules = PlaneRules()
         self._holds: dict[TargetKey, _Hold] = {}
@@ -95,10 +100,17 @@ class Reconciler:
                 if health.get(member.key, Health.UNKNOWN) is Health.UNKNOWN and member.key in standing:
                     fresh = _Hold(standing[member.key], now + HOLD_TIMEOUTS * service.virtual.timeout_s)
                     holds[member.key] = self._holds.get(member.key, fresh)
-        self.layout = layout
+        self._planned = layout
+        self.layout = adopted(layout, self._edits)
         self.timeouts = _wanted_timeouts(configuration, self.timeouts)
         self.rules = configuration.rules
         self._holds = holds
+        self._basis = None
+
+    def keep_edits(self, edits: HandEdits) -> None:
+        """These edits by hand are to stay; called again after each change of them."""
+        self._edits = edits
+        self.layout = adopted(self._planned, edits)
         self._basis = None
 
     def desired(self, health: Mapping[TargetKey, Health], now: float) -> tuple[ServiceEntry, ...]:

@@ -41,7 +41,8 @@ class RatesView(TypedDict):
 class ServerView(TypedDict):
     """One destination, configured, switched or both. `weight` is None while it is not in the pool.
 
-    `role` is `real`, `sorry`, or `unknown` for what stands in the table without being configured.
+    `role` is `real`, `sorry`, or `unknown` for what stands in the table without being configured. `by_hand`: its values,
+    or all of it, were given with ipvsadm and stay.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ServerView(TypedDict):
     health: str
     forced: bool
     held: bool
+    by_hand: bool
     reason: str
     since_s: float | None
     checked_s: float | None
@@ -73,6 +75,7 @@ class ServiceView(TypedDict):
     mark: int
     scheduler: str
     state: str
+    by_hand: bool
     error: str
     servers: list[ServerView]
     active_connections: int
@@ -125,11 +128,12 @@ class _Viewer:
         servers = [self._member(service, member, present.pop(member.fit.key, None)) for member in service.members]
         if service.sorry is not None and (sorry := present.pop(service.sorry.key, None)) is not None:
             servers.append(self._server(key, sorry.destination, sorry, name="sorry server", role="sorry"))
-        servers.extend(self._stranger(key, d) for d in present.values())
+        added = {destination.key for destination in service.added}
+        servers.extend(self._stranger(key, d, by_hand=d.destination.key in added) for d in present.values())
         if actual is None:
             actual = ServiceStatus(service=service.service)
             error = error or "not in the table"
-        return self._view(service.virtual.name, actual, state, error, servers)
+        return self._view(service.virtual.name, actual, state, error, servers, by_hand=service.by_hand)
 
     def unplanned(self, actual: ServiceStatus) -> ServiceView:
         return self._view("", actual, state_of(None, actual, self._trusted), "", self._strangers(actual))
@@ -139,7 +143,14 @@ class _Viewer:
         return key in self._held or (known is not None and known.health is Health.UP)
 
     def _view(
-        self, name: str, actual: ServiceStatus, state: ServiceState, error: str, servers: list[ServerView]
+        self,
+        name: str,
+        actual: ServiceStatus,
+        state: ServiceState,
+        error: str,
+        servers: list[ServerView],
+        *,
+        by_hand: bool = False,
     ) -> ServiceView:
         key = actual.service.key
         return ServiceView(
@@ -150,6 +161,7 @@ class _Viewer:
             mark=key.mark,
             scheduler=actual.service.scheduler,
             state=state.value,
+            by_hand=by_hand or actual.foreign,
             error=error,
             servers=servers,
             active_connections=sum(d.active_connections for d in actual.destinations),
@@ -161,13 +173,16 @@ class _Viewer:
     def _strangers(self, actual: ServiceStatus) -> list[ServerView]:
         return [self._stranger(actual.service.key, d) for d in actual.destinations]
 
-    def _stranger(self, service: ServiceKey, actual: DestinationStatus) -> ServerView:
-        return self._server(service, actual.destination, actual, name="", role="unknown")
+    def _stranger(self, service: ServiceKey, actual: DestinationStatus, *, by_hand: bool = False) -> ServerView:
+        view = self._server(service, actual.destination, actual, name="", role="unknown")
+        view["by_hand"] = by_hand
+        return view
 
     def _member(self, service: PlannedService, member: Member, actual: DestinationStatus | None) -> ServerView:
         view = self._server(member.key.service, member.fit, actual, name=member.server.name, role="real")
         view["configured_weight"] = member.fit.weight
         view["held"] = member.key in self._held
+        view["by_hand"] = member.by_hand
         known = self._checkup(member.key)
         if known is not None:
             view["health"] = known.health.value
@@ -195,6 +210,7 @@ class _Viewer:
             health=Health.UNKNOWN.value,
             forced=False,
             held=False,
+            by_hand=False,
             reason="",
             since_s=None,
             checked_s=None,

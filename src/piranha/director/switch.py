@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from typing import Protocol, TypeVar, runtime_checkable
 
 from piranha.base.errors import PiranhaError
+from piranha.dataplane.plan import plan
 from piranha.dataplane.port import (
     AddDestination,
     AddService,
@@ -23,7 +25,9 @@ from piranha.dataplane.port import (
     SetTimeouts,
 )
 from piranha.director.byhand import ByHand
+from piranha.director.difference import describe
 from piranha.director.reconcile import Reconciler, Repair, Standing
+from piranha.model.configuration import TableEdits
 from piranha.model.health import Health
 from piranha.model.rules import PlaneRules
 from piranha.model.service import ServiceEntry, ServiceKey, ServiceStatus
@@ -33,6 +37,15 @@ T = TypeVar("T")
 TIMEOUTS, MARK_RULES, SETTINGS = "timeouts", "mark rules", "settings"
 
 logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """A plane whose table other programs write to as well."""
+
+    def take_over(self, keys: Sequence[ServiceKey]) -> None:
+        """Count these services, whoever made them, as ours from now on."""
+        ...
 
 
 class Switch:
@@ -61,6 +74,8 @@ class Switch:
             actual = self.snapshot()
             standing = self._standing()
             repair = self.reconciler.reconcile(actual, standing, health, now)
+            if repair.operations and self._settled is repair.desired and self._kept(actual, repair.desired):
+                repair = self.reconciler.reconcile(actual, standing, health, now)
         except PiranhaError as error:
             self._note_fault(str(error))
             return Repair(desired=(), operations=(), difference=(), conflicts=()), ()
@@ -87,9 +102,36 @@ class Switch:
         return repair, actual
 
     def snapshot(self) -> Sequence[ServiceStatus]:
-        """The plane's table, with what was made by hand as foreign."""
+        """The plane's table, with what was made by hand as foreign; where the file says so there is no such thing."""
         table = self.plane.snapshot()
-        return table if self._by_hand is None else self._by_hand.mark(table)
+        if self._by_hand is None:
+            return table
+        if self._by_hand.policy is TableEdits.REPAIR:
+            return self._taken_over(table, self._by_hand)
+        return self._by_hand.mark(table)
+
+    def _taken_over(self, table: Sequence[ServiceStatus], by_hand: ByHand) -> Sequence[ServiceStatus]:
+        """Every service counts as ours, to be kept or removed by lvs.cf."""
+        by_hand.release([status.service.key for status in table])
+        strangers = [status.service.key for status in table if status.foreign]
+        if not strangers or not isinstance(self.plane, Sharing):
+            return table
+        self.plane.take_over(strangers)
+        return tuple(replace(status, foreign=False) if status.foreign else status for status in table)
+
+    def _kept(self, actual: Sequence[ServiceStatus], settled: Sequence[ServiceEntry]) -> bool:
+        """Let what others changed since the last comparison stay, where the file says so. Whether anything does."""
+        if self._by_hand is None:
+            return False
+        named = {entry.service.key for entry in settled}
+        now = [status.entry for status in actual if status.service.key in named and not status.foreign]
+        edits = plan(settled, now)
+        if not self._by_hand.keep(edits, named):
+            return False
+        for line in describe(edits, ()):
+            logger.info('edit by hand kept difference="%s"', line)
+        self.reconciler.keep_edits(self._by_hand.edits)
+        return True
 
     def _standing(self) -> Standing:
         """What the plane has in force beside its table, as far as it can say."""

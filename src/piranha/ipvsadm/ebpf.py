@@ -11,6 +11,8 @@ from piranha.base.paths import Paths
 from piranha.dataplane.ebpf.pinned import PinnedPlane
 from piranha.dataplane.ebpf.pins import Pins
 from piranha.dataplane.ebpf.tables import Capacity
+from piranha.dataplane.editsfile import EditsFile
+from piranha.dataplane.handedits import service_of
 from piranha.dataplane.ipvs.ownership import Ownership, table_identity
 from piranha.dataplane.memory import DEFAULT_TIMEOUTS
 from piranha.dataplane.port import AddService, Clear, Connection, DeleteService, Operation, SyncDaemon
@@ -64,6 +66,7 @@ class EbpfTable:
         if made:
             by_hand.intend(made)
         outcomes = apply_each(plane, operations)
+        self._note_edits(operations, outcomes, by_hand)
         for operation, refused in zip(operations, outcomes, strict=True):
             match operation:
                 case AddService(service=service) if refused is None:
@@ -79,6 +82,24 @@ class EbpfTable:
 
     def close(self) -> None:
         self._opened.close()
+
+    def _note_edits(
+        self, operations: Sequence[Operation], outcomes: Sequence[PiranhaError | None], by_hand: Ownership
+    ) -> None:
+        """Write down what changed of services that were not made by hand: lvsd will know whether it may stay."""
+        made = {operation.service.key for operation in operations if isinstance(operation, AddService)}
+        skipped = {None, *by_hand.keys, *made}
+        edits = [
+            operation
+            for operation, refused in zip(operations, outcomes, strict=True)
+            if refused is None and (isinstance(operation, Clear) or service_of(operation) not in skipped)
+        ]
+        if edits:
+            file = EditsFile(self._paths.edits_by_hand, table_identity())
+            kept = file.load()
+            for operation in edits:
+                kept.take(operation)
+            file.save(kept)
 
     def _find(self) -> Plane | None:
         """The plane that stands in the kernel; None where there is none, and none was put there just now."""

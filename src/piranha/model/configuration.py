@@ -28,6 +28,14 @@ class HookChoice(StrEnum):
     TC = "tc"
 
 
+class TableEdits(StrEnum):
+    """What lvsd does with edits of the table that others make, with ipvsadm for one."""
+
+    SHOW = "show"
+    REPAIR = "repair"
+    ADOPT = "adopt"
+
+
 class ProfileChoice(StrEnum):
     CALM = "calm"
     DEFAULT = "default"
@@ -188,6 +196,7 @@ class Configuration:
     dataplane: DataPlaneChoice = DataPlaneChoice.AUTO
     interfaces: tuple[str, ...] = ()
     hook: HookChoice = HookChoice.AUTO
+    table_edits: TableEdits = TableEdits.SHOW
     profile: ProfileChoice = ProfileChoice.DEFAULT
     failback: bool = False
     failback_delay_s: float = 30

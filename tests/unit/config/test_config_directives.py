@@ -63,6 +63,7 @@ OURS: dict[Scope, dict[str, str | None]] = {
         "dataplane": "auto",
         "interfaces": "[ ]",
         "hook": "auto",
+        "table_edits": "show",
         "profile": "default",
         "heartbeat_auth": "sealed",
         "failback": "0",

@@ -216,7 +216,7 @@ async def test_status_adds_up(tmp_path: Path) -> None:
         await bring_up(world)
         status = world.director.status()
         assert status["configuration"]["serial_no"] == 7
-        assert status["summary"] == {"services": 1, "states": {"up": 1}, "servers": 2, "servers_up": 2}
+        assert status["summary"] == {"services": 1, "states": {"up": 1}, "servers": 2, "servers_up": 2, "by_hand": 0}
         assert status["plane"]["name"] == "memory"
         assert status["problems"] == []
 

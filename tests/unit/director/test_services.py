@@ -181,6 +181,7 @@ def test_the_overview_agrees_with_the_views() -> None:
         "states": {"up": 1, "degraded": 1, "sorry": 1, "foreign": 1},
         "servers": 6,
         "servers_up": 3,
+        "by_hand": 1,
     }
     assert [(line["name"], line["state"], line["servers_up"]) for line in lines] == [
         ("HTTP", "up", 2),

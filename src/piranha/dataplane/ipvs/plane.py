@@ -187,6 +187,12 @@ class IpvsPlane:
 
     # ---- beyond the port ----
 
+    def take_over(self, keys: Sequence[ServiceKey]) -> None:
+        """Count services of others as ours from now on: they may be changed and removed."""
+        for key in keys:
+            self._ownership.add(key)
+        self._ownership.save()
+
     def information(self) -> messages.Information:
         """Version and size of the module, as ipvsadm prints them."""
         return messages.read_information(self._socket.get(messages.GET_INFO))
