@@ -7,6 +7,7 @@
 #include "filter.h"
 #include "forward.h"
 #include "fragment.h"
+#include "gate.h"
 #include "icmp.h"
 #include "maps.h"
 #include "packet.h"
@@ -402,7 +403,7 @@ int lb_xdp(struct xdp_md *ctx)
 	struct settings *s = settings_get();
 	struct packet p;
 
-	if (!s || !s->conn_lines)
+	if (!s || !s->conn_lines || gate_stands_aside())
 		return XDP_PASS;
 	int parsed = packet_parse(&p, data, end, end - data);
 

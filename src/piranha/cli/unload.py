@@ -17,7 +17,7 @@ from piranha.cli.output import note
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Run directory of lvsd (PIRANHA_RUN_DIR).")
 @click.option("--force", is_flag=True, help="Also while lvsd runs; it will then fail.")
 def unload_command(run_dir: Path | None, force: bool) -> int:
-    """Take the data plane out of the kernel: programs and tables, and our services and marks in the kernel's IPVS.
+    """Take the data plane out of the kernel: programs, tables, the gate of the VIPs, and our services and marks in IPVS.
 
     Forwarding ends and every connection entry of eBPF is lost. Services of others stay. lvsd need not run, and should not.
     """
@@ -35,9 +35,11 @@ def unload_command(run_dir: Path | None, force: bool) -> int:
     try:
         from piranha.dataplane.ebpf.plane import unload as unload_ebpf
         from piranha.dataplane.ipvs.plane import unload as unload_ipvs
+        from piranha.pulse.gate import unload as unload_gate
 
-        # Whatever the file says now, both may be there from before.
-        was_there = unload_ebpf(paths)
+        # Whatever the file says now, all may be there from before. The gate's links lie in the plane's bpffs.
+        was_there = unload_gate(paths)
+        was_there = unload_ebpf(paths) or was_there
         was_there = unload_ipvs(paths) or was_there
     finally:
         if lock is not None:

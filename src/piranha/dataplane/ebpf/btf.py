@@ -6,16 +6,18 @@ Format: Documentation/bpf/btf.rst of the kernel. Only little-endian objects (the
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from piranha.base.errors import PiranhaError
 from piranha.dataplane.ebpf.syscall import MapSpec
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _MAGIC = 0xEB9F
 _MAX_DEPTH = 32
@@ -284,6 +286,8 @@ class Btf:
         Every field of `dtype` must be a member of the same name, offset, size and kind; every byte of a member must lie
         under some field (so one view of a union is enough), but for members named `pad…` or `_…`.
         """
+        import numpy as np
+
         self._check_struct(np.dtype(dtype), self.layout(name), name)
 
     def _check_struct(self, dtype: np.dtype[Any], layout: StructLayout, where: str) -> None:
@@ -321,7 +325,7 @@ class Btf:
                 member.count is not None and element.itemsize == member.size
             )
             return None if opaque else f"{member.kind} in the object, raw bytes in the mirror"
-        count = int(np.prod(shape)) if shape else None
+        count = math.prod(shape) if shape else None
         if member.kind in ("struct", "union"):
             return self._difference_inside(element, count, member, where)
         if count != member.count:
@@ -351,6 +355,8 @@ class Btf:
         # A plain field may stand for one view that fills the whole struct or union (16 bytes of an address).
         whole = [m for m in inner.members if m.offset == 0 and m.size == inner.size]
         if member.count is None and whole:
+            import numpy as np
+
             field = np.dtype((element, (count,))) if count is not None else element
             differences = [self._difference(field, view, where) for view in whole]
             return None if None in differences else differences[0]

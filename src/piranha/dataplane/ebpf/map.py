@@ -6,14 +6,17 @@ import mmap
 import os
 import struct
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from piranha.dataplane.ebpf import syscall
-from piranha.dataplane.ebpf.syscall import BpfError, Bytes, MapSpec
+from piranha.dataplane.ebpf.syscall import BpfError, MapSpec
 from piranha.dataplane.ebpf.uapi import MapType, UpdateFlag
+
+if TYPE_CHECKING:  # see syscall.py
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from piranha.dataplane.ebpf.syscall import Bytes
 
 _PER_CPU = frozenset(
     {MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH, MapType.PERCPU_CGROUP_STORAGE}
@@ -25,7 +28,7 @@ def _round_up(size: int, to: int) -> int:
 
 
 def _length(data: Bytes) -> int:
-    return data.nbytes if isinstance(data, np.ndarray) else len(data)
+    return len(data) if isinstance(data, bytes | bytearray) else data.nbytes
 
 
 class BpfMap:
@@ -141,6 +144,8 @@ class BpfMap:
 
     def array(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """A live, writable view of a mappable array, shape (max_entries,); items may leave out the padding to 8."""
+        import numpy as np
+
         dtype = np.dtype(dtype)
         if dtype.itemsize != self.stride:
             self._fits(dtype, self.value_size)
@@ -150,6 +155,8 @@ class BpfMap:
         """A copy of a per-CPU array, shape (max_entries, possible CPUs); sum over axis 1 for totals."""
         if self.type != MapType.PERCPU_ARRAY:
             raise ValueError(f"map {self.name} is not a per-CPU array")
+        import numpy as np
+
         dtype = np.dtype(dtype)
         if dtype.itemsize != self.stride:
             self._fits(dtype, self.value_size)
@@ -162,6 +169,8 @@ class BpfMap:
 
     def percpu_head(self, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
         """As `percpu`, the first `count` entries only; shape (count, possible CPUs)."""
+        import numpy as np
+
         row = np.dtype((np.void, self.stride * self._cpus))
         _, rows = syscall.lookup_head(self.fd, np.dtype("<u4"), row, count)
         if len(rows) != count:

@@ -13,12 +13,14 @@ import os
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from piranha.base.errors import PiranhaError
-from piranha.dataplane.ebpf.btf import Btf
 from piranha.dataplane.ebpf.map import BpfMap
 from piranha.dataplane.ebpf.syscall import BpfError, MapSpec, map_info
+
+if TYPE_CHECKING:
+    from piranha.dataplane.ebpf.btf import Btf
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +127,6 @@ class BpfObject:
         self._library = libbpf()
         self._handle: int | None = None
         self._loaded = False
-        self.btf = Btf.from_elf(source)
         options = _OpenOptions(ctypes.sizeof(_OpenOptions), name.encode())
         with _log.lock:
             _log.take()
@@ -138,6 +139,13 @@ class BpfObject:
         self._maps = self._named("bpf_object__next_map", "bpf_map__name")
         self._programs = self._named("bpf_object__next_program", "bpf_program__name")
         self._opened: dict[str, BpfMap] = {}
+
+    @functools.cached_property
+    def btf(self) -> Btf:
+        """The types of the object; parsed when first asked for, as not every user needs them."""
+        from piranha.dataplane.ebpf.btf import Btf
+
+        return Btf.from_elf(self._image)
 
     def _named(self, following: str, name_of: str) -> dict[str, int]:
         found: dict[str, int] = {}

@@ -7,6 +7,8 @@
   <abi>/edition/<name>  an empty folder: which edition of the object made the pins beside it complete
   links/<link>          attachments; they do not depend on the ABI, their program is replaced in place
   marks/<mark>          empty folders: notes to a later life of lvsd
+  gate/maps/<map>       the VIP lease: pulse's, shared with lvsd's programs
+  gate/links/<link>     where pulse attached the gate
 ```
 """
 
@@ -19,12 +21,12 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from piranha.base.errors import PiranhaError
-from piranha.dataplane.ebpf.syscall import BpfError, obj_pin
+from piranha.dataplane.ebpf.syscall import BpfError, MapSpec, map_create, map_info, obj_get, obj_pin
 
 _BPFFS_MAGIC = 0xCAFE4A11
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _MNT_DETACH = 2
-_LINKS, _MARKS = "links", "marks"
+_LINKS, _MARKS, _GATE = "links", "marks", "gate"
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 
@@ -89,6 +91,56 @@ class Pins:
         """Where the link `name` is (to be) pinned; the folder is made."""
         return self._folder(_LINKS) / safe_name(name)
 
+    def gate_link_path(self, name: str) -> Path:
+        """Where the gate's link `name` is (to be) pinned; the folder is made."""
+        return self._folder(_GATE, _LINKS) / safe_name(name)
+
+    def gate_links(self) -> dict[str, Path]:
+        """The gate's pinned links, by name."""
+        return {pinned_name(p.name): p for p in _entries(self.root / _GATE / _LINKS)}
+
+    def gate_map_path(self, name: str) -> Path:
+        """Where the gate's map `name` is (to be) pinned; the folder is made."""
+        return self._folder(_GATE, "maps") / safe_name(name)
+
+    def gate_map(self, spec: MapSpec) -> int | None:
+        """A descriptor of the gate's map, made and pinned by whoever asks first; None where one of another shape is."""
+        path = self.gate_map_path(spec.name)
+        for _ in range(2):
+            try:
+                fd = obj_get(path)
+            except BpfError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+            else:
+                found = map_info(fd)
+                if (found.type, found.key_size, found.value_size, found.flags) == (
+                    spec.type, spec.key_size, spec.value_size, spec.flags,
+                ):  # fmt: skip
+                    return fd
+                os.close(fd)
+                return None
+            fd = map_create(
+                spec.type, spec.key_size, spec.value_size, spec.max_entries, flags=spec.flags, name=spec.name
+            )
+            try:
+                obj_pin(fd, path)
+                return fd
+            except BpfError as error:
+                os.close(fd)
+                if error.errno != errno.EEXIST:  # the other process was quicker: take its map
+                    raise
+        raise BpfError(f"cannot share the map {spec.name}", errno.EAGAIN, mend="")
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether the gate has pins."""
+        return (self.root / _GATE).is_dir()
+
+    def remove_gate(self) -> None:
+        """Remove the gate's pins, links and maps."""
+        _remove(self.root / _GATE)
+
     def _folder(self, *parts: str) -> Path:
         folder = self.root.joinpath(*(safe_name(part) for part in parts))
         try:
@@ -99,7 +151,7 @@ class Pins:
 
     def abis(self) -> tuple[str, ...]:
         """The ABIs that have pins, the latest touched last."""
-        folders = [p for p in _entries(self.root) if p.is_dir() and p.name not in (_LINKS, _MARKS)]
+        folders = [p for p in _entries(self.root) if p.is_dir() and p.name not in (_LINKS, _MARKS, _GATE)]
         return tuple(pinned_name(p.name) for p in sorted(folders, key=lambda p: p.stat().st_mtime_ns))
 
     def maps(self, abi: str) -> dict[str, Path]:

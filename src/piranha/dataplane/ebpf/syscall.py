@@ -12,13 +12,16 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from piranha.base.errors import PiranhaError
 from piranha.dataplane.ebpf.uapi import SYSCALL_NUMBERS, AttachType, Command, TestRunFlag, UpdateFlag
+
+if TYPE_CHECKING:  # numpy takes longer to import than pulse may take to start; the batches import it themselves
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Bytes = bytes | bytearray | memoryview | NDArray[Any]
 
 _ENOTSUPP = 524
 _OBJECT_NAME_BYTES = 16
@@ -92,8 +95,6 @@ class TestRun:
     duration_ns: int
 
 
-Bytes = bytes | bytearray | memoryview | NDArray[Any]
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
@@ -119,16 +120,16 @@ def _address(buffer: bytearray | NDArray[Any] | None) -> int:
     """Where a writable buffer lies in memory; the caller keeps it alive over the call."""
     if buffer is None or len(buffer) == 0:
         return 0
-    if isinstance(buffer, np.ndarray):
-        return int(buffer.ctypes.data)
-    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    if isinstance(buffer, bytearray):
+        return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    return int(buffer.ctypes.data)
 
 
-def _writable(data: Bytes) -> bytearray | NDArray[Any]:
+def _writable(data: Bytes) -> bytearray:
     """`data` itself where its address can be taken, else a copy."""
-    if isinstance(data, np.ndarray):
-        return np.frombuffer(np.ascontiguousarray(data).tobytes(), dtype=np.uint8)
-    return data if isinstance(data, bytearray) else bytearray(data)
+    if isinstance(data, bytearray):
+        return data
+    return bytearray(data if isinstance(data, bytes | memoryview) else data.tobytes())
 
 
 def _object_name(name: str) -> bytes:
@@ -218,6 +219,8 @@ def update_batch(fd: int, keys: NDArray[Any], values: NDArray[Any]) -> None:
         raise ValueError("as many keys as values are needed")
     if len(keys) == 0:
         return
+    import numpy as np
+
     keys, values = np.ascontiguousarray(keys), np.ascontiguousarray(values)
     attr = _batch_attr(fd, 0, 0, _address(keys), _address(values), len(keys))
     _require(_bpf(Command.MAP_UPDATE_BATCH, attr), "cannot write a batch of BPF map entries")
@@ -225,6 +228,8 @@ def update_batch(fd: int, keys: NDArray[Any], values: NDArray[Any]) -> None:
 
 def delete_batch(fd: int, keys: NDArray[Any]) -> int:
     """Remove entries; how many were. Keys that are not there are passed over."""
+    import numpy as np
+
     keys, position, removed = np.ascontiguousarray(keys), 0, 0
     while position < len(keys):
         attr = _batch_attr(fd, 0, 0, _address(keys[position:]), 0, len(keys) - position)
@@ -246,6 +251,8 @@ def lookup_batch(
 
     Entries that come and go during the walk of a hash may be missed or seen twice.
     """
+    import numpy as np
+
     keys = np.empty(max(capacity, 1), key_dtype)
     values = np.empty(len(keys), value_dtype)
     tokens = [bytearray(max(keys.itemsize, 8)), bytearray(max(keys.itemsize, 8))]
@@ -283,6 +290,8 @@ def lookup_head(
     fd: int, key_dtype: np.dtype[Any], value_dtype: np.dtype[Any], count: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """The first `count` entries of an array as (keys, values); fewer when it is shorter."""
+    import numpy as np
+
     keys, values, token = np.empty(count, key_dtype), np.empty(count, value_dtype), bytearray(8)
     if not count:
         return keys, values

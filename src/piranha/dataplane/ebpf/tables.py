@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ REVERSE_WORDS_PER_CONNECTION = 3
 # The ticker walks the whole table once in this many ticks.
 TICKS_PER_WALK = 50
 TICK_MS = 20
+# The lease of the VIPs belongs to pulse and is shared with its gate (bpf/gate.h).
+GATE_MAP = "gate_lease"
 # Programs that user space never attaches to a hook.
 SYSCALL_PROGRAMS = ("sweep", "ticker_start")
 _PINNED_PROGRAMS = ("sweep",)
@@ -216,7 +219,7 @@ def open_tables(pins: Pins | None, capacity: Capacity) -> Tables:
     """
     btf = _btf()
     bpf_object = BpfObject(OBJECT)
-    shared = {name: spec for name, spec in bpf_object.maps.items() if "." not in name}
+    shared = {name: spec for name, spec in bpf_object.maps.items() if "." not in name and name != GATE_MAP}
     abi_id = abi_hash(shared.values(), (btf.layout(name) for name in abi.LAYOUTS))
     found: dict[str, BpfMap] = {}
     if pins is not None:
@@ -230,7 +233,19 @@ def open_tables(pins: Pins | None, capacity: Capacity) -> Tables:
             bpf_object.set_max_entries(name, entries)
     for name, bpf_map in found.items():
         bpf_object.reuse(name, bpf_map.fd)
+    shut_for_good = False
+    if pins is not None:
+        lease = pins.gate_map(bpf_object.maps[GATE_MAP])
+        shut_for_good = lease is None
+        if lease is not None:
+            bpf_object.reuse(GATE_MAP, lease)
+            os.close(lease)
     bpf_object.load()
+    if shut_for_good:
+        # A lease that cannot be read must not be trusted: XDP leaves every packet to TC, where the gate is first.
+        logger.warning("the gate in the kernel is another version's: XDP stands aside; restart pulse, then lvsd")
+        (enabled,) = [m.offset for m in btf.layout(GATE_MAP).members if m.name == "enabled"]
+        bpf_object.map(GATE_MAP).mmap()[enabled] = 1
     maps = found or {name: bpf_object.map(name) for name in shared}
     tables = Tables(bpf_object, maps, adopted=bool(found), abi_id=abi_id)
     if pins is not None:
