@@ -18,6 +18,7 @@ from scapy.layers.l2 import Ether
 
 from piranha.dataplane.ebpf.hookset import HookPrograms, HookSet
 from piranha.dataplane.ebpf.interfaces import interfaces
+from piranha.dataplane.ebpf.object import BpfObject
 from piranha.dataplane.ebpf.pins import Pins
 from piranha.dataplane.ebpf.tables import Capacity, open_tables
 from piranha.pulse import gate as gate_module
@@ -307,7 +308,9 @@ def test_gate_and_data_plane_share_the_lease(hosts: TwoHosts, gate_first: bool) 
         tables = open_tables(pins, capacity)
         gate = Gate.open(hosts.paths)
     gate.claim(boot_time_ns() + LEASE_NS)
-    seen = tables._object.map("gate_lease").lookup(bytes(4))
+    loaded = tables._programs
+    assert isinstance(loaded, BpfObject)
+    seen = loaded.map("gate_lease").lookup(bytes(4))
     assert seen is not None
     assert int.from_bytes(seen[:8], "little") == gate.until_ns() > 0
     adopted = open_tables(pins, capacity)

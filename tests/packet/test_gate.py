@@ -295,7 +295,9 @@ def test_xdp_stands_aside_unless_the_lease_holds_for_certain(xdp: Bench) -> None
     """A SYN for a service: forwarded by XDP, or left to TC, where the gate is first."""
     service = xdp.service()
     xdp.server(service)
-    memory = xdp.tables._object.map("gate_lease").mmap()
+    loaded = xdp.tables._programs
+    assert isinstance(loaded, BpfObject)
+    memory = loaded.map("gate_lease").mmap()
     lease = GateLease.from_buffer(memory)
 
     def verdict() -> str:
