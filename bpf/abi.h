@@ -152,7 +152,7 @@ struct nexthop {
 	__u8 pad[3];
 	union addr gateway; /* neighbour to ask for: a router or the server itself */
 	union addr source;  /* outer source of a tunnel */
-	__u32 reserved[2];
+	__u64 learned; /* MTU that a router on the way told of : 32, jiffies then : 32 (high half); set by packets */
 };
 
 /* How to reach a client; written by the packet path after a look-up in the kernel's routing table. */

@@ -6,8 +6,10 @@
 #include <linux/pkt_cls.h>
 
 #include "conn.h"
+#include "cut.h"
 #include "icmp.h"
 #include "maps.h"
+#include "oversize.h"
 #include "packet.h"
 #include "rewrite.h"
 #include "route.h"
@@ -82,18 +84,20 @@ static __always_inline int transmit_frame(void *ctx, const int hook, __u32 ifind
 	return bpf_redirect(ifindex, 0);
 }
 
-/* Does the packet fit? A super-packet is cut later, by whoever knows how. */
-static __always_inline int too_big(void *ctx, const int hook, const struct packet *p, __u32 overhead, __u32 mtu)
+/* In fragments, to a neighbour that is known: who asks for one has room for a packet, not for many. */
+static __noinline int transmit_cut(struct __sk_buff *skb, __u32 flags, __u32 ifindex, const __u8 *dmac,
+				   const __u8 *smac)
 {
-	if (!mtu || p->length + overhead <= mtu)
-		return 0;
-	return hook == HOOK_XDP || !((struct __sk_buff *)ctx)->gso_size;
+	if (!(flags & NEXTHOP_READY))
+		return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
+	cut_address(dmac, smac);
+	return cut_send(skb, ifindex);
 }
 
-static __always_inline int refuse_too_big(void *ctx, struct packet *p, __u32 mtu)
+/* Is it longer than its way? Of a super-packet that says nothing yet. */
+static __always_inline int too_big(const struct packet *p, __u32 overhead, __u32 mtu)
 {
-	reason_count(REASON_TOO_BIG);
-	return p->flags & PACKET_DF ? icmp_send(ctx, p, ICMP_ERR_TOO_BIG, mtu) : TC_ACT_SHOT;
+	return mtu && p->length + overhead > mtu;
 }
 
 static __always_inline int refuse_expired(void *ctx, struct packet *p)
@@ -138,11 +142,14 @@ __noinline int forward_bypass(struct __sk_buff *skb, struct packet *p, struct co
 	struct route *r = &w->route;
 	if (!d || route_lookup(skb, r, &p->saddr, &p->daddr, skb->ifindex) < 0)
 		return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
-	if (too_big(skb, HOOK_TC, p, 0, r->mtu))
-		return refuse_too_big(skb, p, r->mtu);
+	int what = too_big(p, 0, r->mtu) ? oversize_fit(skb, p, r->mtu, 0) : OVERSIZE_FITS;
+	if (what)
+		return oversize_refuse(skb, p, r->mtu, what); /* from here, where there is stack for it */
 	conn_touch(skb, HOOK_TC, s, c, d, p, VIEW_CLIENT, now_jiffies());
 	if (hop_limit_decrement(skb, HOOK_TC, p))
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
+	if (p->flags & PACKET_CUT)
+		return transmit_cut(skb, r->flags, r->ifindex, r->dmac, r->smac);
 	return transmit_routed(skb, p, d);
 }
 
@@ -161,14 +168,18 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 		if (!tunnel_possible(ctx, hook, p, d))
 			return verdict_hand_on();
 	}
-	if (hook == HOOK_XDP &&
-	    (local || !nh || !(nh->flags & NEXTHOP_XDP) || p->ttl <= 1 || too_big(ctx, hook, p, overhead, nh->mtu)))
+	if (hook == HOOK_XDP && (local || !nh || !(nh->flags & NEXTHOP_XDP) || p->ttl <= 1 ||
+				 too_big(p, overhead, nexthop_mtu(s, nh, now))))
 		return verdict_hand_on();
 	if (!local) {
 		if (hook == HOOK_TC && p->ttl <= 1)
 			return refuse_expired(ctx, p);
-		if (hook == HOOK_TC && nh && too_big(ctx, hook, p, overhead, nh->mtu))
-			return refuse_too_big(ctx, p, nh->mtu - overhead);
+		if (hook == HOOK_TC && nh && too_big(p, overhead, nexthop_mtu(s, nh, now))) {
+			int refused = oversize(ctx, p, nexthop_mtu(s, nh, now), overhead);
+
+			if (refused)
+				return refused;
+		}
 		if (hook == HOOK_TC && !nh && method == METHOD_BYPASS)
 			return forward_bypass(ctx, p, c);
 		if (method == METHOD_TUNNEL && !nh)
@@ -192,6 +203,8 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 		if (failed)
 			return verdict_drop(hook, failed);
 	}
+	if (hook == HOOK_TC && nh && p->flags & PACKET_CUT)
+		return transmit_cut(ctx, nh->flags, nh->ifindex, nh->dmac, nh->smac);
 	return transmit_to_server(ctx, hook, p, d, nh);
 }
 
@@ -203,21 +216,27 @@ static __always_inline int forward_to_client(void *ctx, const int hook, const st
 	int found = route_to_client(ctx, s, c, &r, packet_ifindex(ctx, hook), now);
 	__u32 dest = c->dest;
 
-	if (hook == HOOK_XDP && (found || !(r.flags & NEXTHOP_XDP) || p->ttl <= 1 || too_big(ctx, hook, p, 0, r.mtu)))
+	if (hook == HOOK_XDP && (found || !(r.flags & NEXTHOP_XDP) || p->ttl <= 1 || too_big(p, 0, r.mtu)))
 		return verdict_hand_on();
 	if (found < 0)
 		return verdict_drop(hook, REASON_NO_ROUTE);
 	if (hook == HOOK_TC) {
 		if (p->ttl <= 1)
 			return refuse_expired(ctx, p);
-		if (too_big(ctx, hook, p, 0, r.mtu))
-			return refuse_too_big(ctx, p, r.mtu);
+		if (too_big(p, 0, r.mtu)) {
+			int refused = oversize(ctx, p, r.mtu, 0);
+
+			if (refused)
+				return refused;
+		}
 	}
 	if (conn_touch(ctx, hook, s, c, d, p, VIEW_SERVER, now) && c->control)
 		template_assure(c->control);
 	stats_out(dest, p->length);
 	if (hop_limit_decrement(ctx, hook, p) || rewrite(ctx, hook, p, SIDE_SOURCE, &c->vaddr, c->vport))
 		return verdict_drop(hook, REASON_REWRITE_FAILED);
+	if (hook == HOOK_TC && p->flags & PACKET_CUT)
+		return transmit_cut(ctx, r.flags, r.ifindex, r.dmac, r.smac);
 	if (found)
 		return transmit_neighbour(r.ifindex, &r.gateway);
 	return transmit_frame(ctx, hook, r.ifindex, r.dmac, r.smac);

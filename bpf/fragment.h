@@ -21,14 +21,6 @@
 #define FRAGMENT_LIFE_S 30  /* as long as Linux waits for the rest */
 #define FRAGMENT_PULL	256 /* headers are within this much of the frame */
 
-/* RFC 8200, section 4.5; the system's header for it pulls in the C library. */
-struct fragment_header {
-	__u8 next;
-	__u8 reserved;
-	__be16 place; /* offset in units of 8 bytes : 13, reserved : 2, more fragments : 1 */
-	__be32 id;
-};
-
 /* Destination options and routing headers may follow the fragment header of a first fragment. */
 static __always_inline int fragment_skip_extensions(struct __sk_buff *skb, struct packet *p)
 {
@@ -92,6 +84,7 @@ __noinline int fragment_open(struct __sk_buff *skb, struct packet *p)
 		/* Nobody cuts a TCP header in two but to hide it from filters (RFC 3128). */
 		if (p->proto == IPPROTO_TCP && place < sizeof(struct tcphdr))
 			return MALFORMED;
+		p->flags |= PACKET_LATER;
 		return p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6 ? NOT_OURS : FRAGMENT;
 	}
 	if (p->v6 && (fragment_skip_extensions(skb, p) || p->length < p->l4 - L3_OFFSET))
@@ -157,14 +150,15 @@ static __always_inline int fragment_to_server(struct __sk_buff *skb, const struc
 	__u32 hop = d->nexthop, local = d->flags & DEST_LOCAL;
 	__u32 overhead = m->method == METHOD_TUNNEL ? tunnel_overhead(d) : 0;
 	struct nexthop *nh = hop ? bpf_map_lookup_elem(&nexthops, &hop) : NULL;
+	__u32 mtu = nh ? nexthop_mtu(s, nh, now_jiffies()) : 0;
 
 	if (!(d->flags & DEST_PRESENT))
 		return verdict_drop(HOOK_TC, REASON_DESTINATION_REMOVED);
 	if (!local) {
 		if (p->ttl <= 1)
 			return verdict_drop(HOOK_TC, REASON_TTL_EXPIRED);
-		if (nh && too_big(skb, HOOK_TC, p, overhead, nh->mtu))
-			return verdict_drop(HOOK_TC, REASON_TOO_BIG);
+		if (too_big(p, overhead, mtu) && oversize(skb, p, mtu, overhead))
+			return TC_ACT_SHOT;
 		if (m->method == METHOD_TUNNEL && !nh)
 			return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
 	}
@@ -181,10 +175,12 @@ static __always_inline int fragment_to_server(struct __sk_buff *skb, const struc
 		if (failed)
 			return verdict_drop(HOOK_TC, failed);
 	}
+	if (nh && p->flags & PACKET_CUT)
+		return transmit_cut(skb, nh->flags, nh->ifindex, nh->dmac, nh->smac);
 	return transmit_to_server(skb, HOOK_TC, p, d, nh);
 }
 
-static __always_inline int fragment_to_client(struct __sk_buff *skb, const struct packet *p, const struct fragment *m)
+static __always_inline int fragment_to_client(struct __sk_buff *skb, struct packet *p, const struct fragment *m)
 {
 	struct route r;
 	int found = route_lookup(skb, &r, &m->vaddr, &p->daddr, skb->ifindex);
@@ -193,11 +189,13 @@ static __always_inline int fragment_to_client(struct __sk_buff *skb, const struc
 		return verdict_drop(HOOK_TC, REASON_NO_ROUTE);
 	if (p->ttl <= 1)
 		return verdict_drop(HOOK_TC, REASON_TTL_EXPIRED);
-	if (too_big(skb, HOOK_TC, p, 0, r.mtu))
-		return verdict_drop(HOOK_TC, REASON_TOO_BIG);
+	if (too_big(p, 0, r.mtu) && oversize(skb, p, r.mtu, 0))
+		return TC_ACT_SHOT;
 	stats_out(m->dest, p->length);
 	if (hop_limit_decrement(skb, HOOK_TC, p) || fragment_rewrite(skb, p, SIDE_SOURCE, &m->vaddr))
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);
+	if (p->flags & PACKET_CUT)
+		return transmit_cut(skb, r.flags, r.ifindex, r.dmac, r.smac);
 	if (found)
 		return transmit_neighbour(r.ifindex, &r.gateway);
 	return transmit_frame(skb, HOOK_TC, r.ifindex, r.dmac, r.smac);

@@ -75,6 +75,14 @@ struct sctp_header {
 };
 #define SCTP_COMMON_HEADER 12
 
+/* RFC 8200, section 4.5; the system's header for it pulls in the C library. */
+struct fragment_header {
+	__u8 next;
+	__u8 reserved;
+	__be16 place; /* offset in units of 8 bytes : 13, reserved : 2, more fragments : 1 */
+	__be32 id;
+};
+
 struct packet {
 	union addr saddr;
 	union addr daddr;
@@ -96,6 +104,8 @@ struct packet {
 
 #define PACKET_DF	0x01 /* may not be fragmented; always so for IPv6 */
 #define PACKET_FRAGMENT 0x02 /* one of several; the first of them has the transport header, whole */
+#define PACKET_CUT	0x04 /* too long for its way: it leaves in fragments */
+#define PACKET_LATER	0x08 /* a fragment, not the first: nobody is told of its fate */
 #define PACKET_QUOTED	0x40 /* by an ICMP error: nothing is known of it but addresses, protocol and ports */
 
 /* Results of packet_parse. */

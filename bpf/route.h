@@ -31,6 +31,36 @@ static __always_inline int device_takes_xdp(const struct settings *s, __u32 ifin
 	return 0;
 }
 
+#define LEARNED_LIFE_S 600 /* as Linux's mtu_expires */
+#define IPV4_PATH_MTU  552 /* nobody is believed who tells of less: Linux's min_pmtu */
+#define IPV6_PATH_MTU  1280
+
+/* Tier: established. What the way to a server takes; 0 is unknown. */
+static __always_inline __u32 nexthop_mtu(const struct settings *s, struct nexthop *nh, __u32 now)
+{
+	__u64 learned = nh->learned;
+
+	if (!learned)
+		return nh->mtu;
+	if (now - (__u32)(learned >> 32) < s->hz * LEARNED_LIFE_S)
+		return learned;
+	__sync_val_compare_and_swap(&nh->learned, learned,
+				    0); /* or it would be true again when the clock comes round */
+	return nh->mtu;
+}
+
+/* Tier: slow. A router on the way says what it takes. */
+static __always_inline void nexthop_learn(__u32 hop, __u32 mtu, int v6, __u32 now)
+{
+	struct nexthop *nh = hop ? bpf_map_lookup_elem(&nexthops, &hop) : NULL;
+	__u32 least = v6 ? IPV6_PATH_MTU : IPV4_PATH_MTU;
+
+	if (mtu < least)
+		mtu = least;
+	if (nh && (!nh->mtu || mtu < nh->mtu))
+		nh->learned = (__u64)now << 32 | mtu;
+}
+
 /*
  * Ask the kernel. Not inlined: its parameters would weigh on everybody's stack. 0: complete; 1: the neighbour is not
  * known yet (ifindex and gateway are); negative: no route.

@@ -84,6 +84,7 @@ static __always_inline int packet_sum(void *ctx, const int hook, const struct pa
 
 struct sum_walk {
 	struct __sk_buff *skb;
+	__u32 from;
 	__u32 left;
 	__u32 sum;
 	int result;
@@ -98,7 +99,7 @@ static long sum_visit(__u32 i, struct sum_walk *walk)
 		return 1;
 	if (size < WORKBENCH_CHUNK)
 		__builtin_memset(w->chunk, 0, WORKBENCH_CHUNK);
-	if (bpf_skb_load_bytes(walk->skb, L3_OFFSET + i * WORKBENCH_CHUNK, w->chunk, size)) {
+	if (bpf_skb_load_bytes(walk->skb, walk->from + i * WORKBENCH_CHUNK, w->chunk, size)) {
 		walk->result = -1;
 		return 1;
 	}
@@ -107,10 +108,10 @@ static long sum_visit(__u32 i, struct sum_walk *walk)
 	return 0;
 }
 
-/* Tier: slow. The same by reading all of the packet: fragments, datagrams without checksum, ICMP. */
-__noinline int packet_sum_walk(struct __sk_buff *skb, __u32 length)
+/* Tier: slow. The same by reading `length` bytes: of fragments, datagrams without checksum, ICMP. */
+__noinline int packet_sum_walk(struct __sk_buff *skb, __u32 from, __u32 length)
 {
-	struct sum_walk walk = {.skb = skb, .left = length};
+	struct sum_walk walk = {.skb = skb, .from = from, .left = length};
 
 	bpf_loop(WALK_MAX, sum_visit, &walk, 0);
 	return walk.result || walk.left ? -1 : csum_fold(walk.sum);
@@ -162,7 +163,7 @@ static __always_inline int tunnel_shim(void *ctx, const int hook, const struct p
 	if (csum) {
 		inner = packet_sum(ctx, hook, p);
 		if (inner < 0 && hook == HOOK_TC)
-			inner = packet_sum_walk(ctx, p->length);
+			inner = packet_sum_walk(ctx, L3_OFFSET, p->length);
 		if (inner < 0)
 			return REASON_REWRITE_FAILED;
 	}
@@ -262,24 +263,28 @@ static __always_inline void tunnel_header_v6(struct ipv6hdr *o, const struct pac
 	__builtin_memcpy(&o->daddr, &d->addr, 16);
 }
 
-static __always_inline __u64 tunnel_room_flags(const struct dest *d, const int v6)
+static __always_inline __u64 tunnel_room_flags(const struct packet *p, const struct dest *d, const int v6)
 {
+	if (p->flags & PACKET_CUT) /* to the kernel it is a packet as any other, which it will make shorter */
+		return 0;
 	__u64 flags = v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
 
 	if (d->tunnel_type == TUNNEL_GUE)
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
 	else if (d->tunnel_type == TUNNEL_GRE)
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+	if (p->proto == IPPROTO_UDP) /* the segments of a super-packet are datagrams: as long as they are */
+		flags |= BPF_F_ADJ_ROOM_FIXED_GSO;
 	return flags;
 }
 
-static __always_inline int tunnel_push_tc(struct __sk_buff *skb, const struct dest *d, const void *outer,
-					  const __u32 size, const int v6)
+static __always_inline int tunnel_push_tc(struct __sk_buff *skb, const struct packet *p, const struct dest *d,
+					  const void *outer, const __u32 size, const int v6)
 {
 	__u32 words = tunnel_shim_words(d);
 	struct workbench *w = words ? workbench_get() : NULL;
 
-	if (bpf_skb_adjust_room(skb, size + words * 4, BPF_ADJ_ROOM_MAC, tunnel_room_flags(d, v6)))
+	if (bpf_skb_adjust_room(skb, size + words * 4, BPF_ADJ_ROOM_MAC, tunnel_room_flags(p, d, v6)))
 		return -1;
 	if (w && bpf_skb_store_bytes(skb, L3_OFFSET + size, w->shim, words * 4, 0))
 		return -1;
@@ -341,12 +346,12 @@ static __always_inline int tunnel_wrap(void *ctx, const int hook, const struct s
 		struct ipv6hdr outer;
 
 		tunnel_header_v6(&outer, p, d, source, shim_bytes);
-		return tunnel_push_tc(ctx, d, &outer, sizeof(outer), 1) ? REASON_REWRITE_FAILED : 0;
+		return tunnel_push_tc(ctx, p, d, &outer, sizeof(outer), 1) ? REASON_REWRITE_FAILED : 0;
 	}
 	struct iphdr outer;
 
 	tunnel_header_v4(&outer, s, p, d, source, shim_bytes);
-	return tunnel_push_tc(ctx, d, &outer, sizeof(outer), 0) ? REASON_REWRITE_FAILED : 0;
+	return tunnel_push_tc(ctx, p, d, &outer, sizeof(outer), 0) ? REASON_REWRITE_FAILED : 0;
 }
 
 #endif

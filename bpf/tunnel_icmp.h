@@ -21,7 +21,6 @@
 
 #define TUNNEL_QUOTE 128 /* most bytes of the client's packet that it is shown */
 #define IPV4_MIN_MTU 68
-#define IPV6_MIN_MTU 1280
 
 /* What a quoted outer packet says. */
 struct tunnel_quoted {
@@ -179,6 +178,7 @@ static __always_inline int tunnel_error(struct __sk_buff *skb, const struct pack
 
 	m->check = 0;
 	if (p->v6 ? type == ICMPV6_PKT_TOOBIG : type == ICMP_DEST_UNREACH && m->code == ICMP_FRAG_NEEDED) {
+		nexthop_learn(d->nexthop, mtu, p->v6, now_jiffies());
 		if (!(client->flags & PACKET_DF)) /* it does not look for the size of the way */
 			return -1;
 		m->type = client->v6 ? ICMPV6_PKT_TOOBIG : ICMP_DEST_UNREACH;

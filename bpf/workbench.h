@@ -12,6 +12,19 @@
 #define WORKBENCH_CHUNK 256
 #define SHIM_WORDS	3 /* most that stands between the outer and inner IP header of a tunnel */
 
+/* What every fragment of a packet that is cut begins with. */
+struct cut_head {
+	__u8 pad[2]; /* so that IP headers are aligned */
+	struct ethhdr eth;
+	union {
+		struct iphdr v4;
+		struct {
+			struct ipv6hdr v6;
+			struct fragment_header fragment;
+		};
+	};
+};
+
 struct workbench {
 	struct packet template_key;
 	struct flow template_flow;
@@ -27,6 +40,8 @@ struct workbench {
 	struct flow answered_flow;
 	__be32 shim[SHIM_WORDS];
 	__be32 chunk[WORKBENCH_CHUNK / 4]; /* of a packet that is read whole */
+	struct cut_head cut;
+	__u32 cut_mtu; /* most that each fragment may have */
 };
 
 struct {

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.conformance.scenarios import by_name
+from tests.conformance.scenarios.errors import TUNNELS
 from tests.uml.scenario import Scenario
 
 
@@ -44,7 +45,6 @@ def _listed(scenarios: str, steps: Iterable[int], reason: str, *, owed: bool) ->
 
 
 _MARTIAN = "one client has an address of the director itself: the kernel drops its packet before IPVS sees it"
-_FRAGMENTS = "fragments go into the tunnel one by one; IPVS puts them together first"
 
 KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *_lasting("sh-spread mh-spread", (4, 5), _MARTIAN),
@@ -56,13 +56,7 @@ KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *_foreseen("extension-header-masquerade", (2, 3, 4, 6)),
     *_foreseen("extension-header-direct", (2, 3, 4, 6)),
     *_foreseen("extension-header-ipip", (2, 3, 4, 6)),
-    *_owed("error-ipip error-gue error-gue-csum error-gre error-gre-csum", (6, 9), "the MTU of a path behind a router is"
-           " handed on to the client, but not learned"),
-    *_owed("too-big-may-fragment", (6, 7, 8), "a packet without DF that is too big is dropped (reason too_big); the client"
-           " is told nothing"),
-    *_owed("too-big-pmtu-disc-off", (6, 7), "a packet that is too big for its tunnel is not fragmented"),
-    *_owed("fragments-ipip fragments-gue fragments-gre", (3, 4, 5, 6), _FRAGMENTS),
-    *_owed("fragments-six-tunnel", (3, 4, 5), _FRAGMENTS),
+    *(known for name in TUNNELS for known in _foreseen(f"error-{name}", (6,))),
 )  # fmt: skip
 
 _LISTED = {known.scenario for known in KNOWN_DIFFERENCES}

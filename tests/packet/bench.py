@@ -91,6 +91,10 @@ class Net:
     def inside(self, call: Callable[[], T]) -> T:
         return self._pool.submit(call).result(20)
 
+    def run_ip(self, command: str) -> str:
+        """`ip` in the namespace."""
+        return sh(f"ip -n {NAMESPACE} {command}")
+
     def close(self) -> None:
         self._pool.shutdown()
         sh(f"ip netns del {NAMESPACE}")
@@ -109,7 +113,7 @@ CAPACITY = Capacity(connections=4096, services=256, destinations=2048, slot_word
 def wiped(tables: Tables) -> Tables:
     """The tables as new (loading the programs takes longer than a test)."""
     for name, bpf_map in tables.maps.items():
-        if name in ("dest_stats", "reasons", "icmp_budget", "workbench"):
+        if name in ("dest_stats", "reasons", "icmp_budget", "workbench", "cut_room"):
             zero = bytes(len(bpf_map.lookup(bytes(4)) or b""))
             for index in range(bpf_map.max_entries if name != "dest_stats" else 64):
                 bpf_map.update(index.to_bytes(4, "little"), zero)

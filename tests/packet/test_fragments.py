@@ -288,6 +288,9 @@ def test_last_hop_and_size(tc: Bench, version: int) -> None:
     assert tc.run(bytes(last)).verdict == "drop"
     assert tc.reasons() == {"ttl_expired": 1}
     tc.resolve(SERVER[version], mtu=500)
+    if version == 4:
+        assert tc.run(sent[1]).verdict == "redirect", "it is cut again"
+        sent[1] = sent[1][:20] + bytes([sent[1][20] | 0x40]) + sent[1][21:]
     assert tc.run(sent[1]).verdict == "drop"
     assert tc.reasons() == {"ttl_expired": 1, "too_big": 1}
 

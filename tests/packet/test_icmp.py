@@ -324,13 +324,6 @@ def test_the_tunnel_header_counts_by_its_own_family(tc: Bench, outer: int) -> No
         assert tc.reasons() == reasons
 
 
-def test_too_big_without_df_is_dropped_and_counted(tc: Bench) -> None:
-    connected(tc, 4, UDP, ForwardingMethod.TUNNEL)
-    out = tc.run(tc.to_vip(4, UDP, 5000, load=bytes(1470)))
-    assert out.verdict == "drop"
-    assert tc.reasons() == {"too_big": 1}
-
-
 def test_super_packets_are_cut_later(tc: Bench) -> None:
     connected(tc, 4, TCP, ForwardingMethod.MASQUERADE)
     big = tc.to_vip(4, TCP, 5000, flags="A", load=bytes(3000), ip={"flags": "DF"})

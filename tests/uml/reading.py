@@ -62,27 +62,35 @@ class Packet:
     more: bool = False
 
 
+Pieces = dict[tuple[object, ...], list[Packet]]
+
+
 def read_frames(frames: Iterable[bytes], gue_port: int = 0) -> list[Seen]:
-    """What came, in order; fragments are put together. The network's own housekeeping is left out."""
+    """What came, in order; fragments are put together, also those in a tunnel, as the server at its end does. The network's
+    own housekeeping is left out.
+    """
     found: list[Seen] = []
-    pieces: dict[tuple[object, ...], list[Packet]] = {}
+    pieces: Pieces = {}
     for frame in frames:
         if frame[12:14] not in (b"\x08\x00", b"\x86\xdd"):
             continue
-        packet = read_packet(frame[ETHERNET:])
-        if packet.more or packet.offset:
-            key = (packet.source, packet.target, packet.number, packet.identity)
-            pieces.setdefault(key, []).append(packet)
-            whole = joined(pieces[key])
-            if whole is None:
-                continue
-            del pieces[key]
-            packet = whole
-        seen = _read(packet, Seen(mac=frame[:6]), gue_port)
+        seen = _read(read_packet(frame[ETHERNET:]), Seen(mac=frame[:6]), gue_port, pieces)
         if seen is not None:
             found.append(seen)
     found += [Seen(icmp=(0, 0), quoted="an incomplete fragmented packet") for _ in pieces]
     return found
+
+
+def _whole(packet: Packet, so_far: Seen, pieces: Pieces) -> Packet | None:
+    """The packet, put together from fragments with what came before; None while some are missing."""
+    if not packet.more and not packet.offset:
+        return packet
+    key = (so_far.tunnel, so_far.outer, packet.source, packet.target, packet.number, packet.identity)
+    pieces.setdefault(key, []).append(replace(packet, sound=packet.sound and so_far.sound))
+    whole = joined(pieces[key])
+    if whole is not None:
+        del pieces[key]
+    return whole
 
 
 def joined(fragments: list[Packet]) -> Packet | None:
@@ -118,16 +126,20 @@ def read_packet(data: bytes) -> Packet:
                   identity=identity, offset=offset, more=more)  # fmt: skip
 
 
-def _read(packet: Packet, so_far: Seen, gue_port: int) -> Seen | None:
+def _read(packet: Packet, so_far: Seen, gue_port: int, pieces: Pieces) -> Seen | None:
+    whole = _whole(packet, so_far, pieces)
+    if whole is None:
+        return None
+    packet = whole
     so_far = replace(so_far, sound=so_far.sound and packet.sound, source=packet.source, target=packet.target)
     body = packet.body
     if packet.number in (4, 41):
-        return _read(read_packet(body), replace(so_far, tunnel="ipip", outer=packet.target), gue_port)
+        return _read(read_packet(body), replace(so_far, tunnel="ipip", outer=packet.target), gue_port, pieces)
     if packet.number == 47:
         summed = bool(body[0] & 0x80)
         sound = so_far.sound and (not summed or ones_complement(body) == 0)
         inside = replace(so_far, tunnel="gre+csum" if summed else "gre", outer=packet.target, sound=sound)
-        return _read(read_packet(body[8 if summed else 4 :]), inside, gue_port)
+        return _read(read_packet(body[8 if summed else 4 :]), inside, gue_port, pieces)
     if packet.number in (1, 58):
         return _read_icmp(packet, so_far)
     if packet.number not in WORDS:
@@ -138,7 +150,7 @@ def _read(packet: Packet, so_far: Seen, gue_port: int) -> Seen | None:
         options = segment.payload[0] & 31
         kind = "gue" + "+remcsum" * bool(options) + "+csum" * seen.summed
         inside = Seen(mac=seen.mac, tunnel=kind, outer=packet.target, sound=seen.sound)
-        return _read(read_packet(segment.payload[4 + options * 4 :]), inside, 0)
+        return _read(read_packet(segment.payload[4 + options * 4 :]), inside, 0, pieces)
     return seen
 
 

@@ -183,7 +183,7 @@ NEXTHOP = np.dtype(
         ("pad", "u1", (3,)),
         ("gateway", *ADDR),
         ("source", *ADDR),
-        ("reserved", "<u4", (2,)),
+        ("learned", "<u8"),
     ]
 )
 CLIENT_ROUTE = np.dtype(

@@ -86,9 +86,20 @@ class NextHopRecords:
         row["gateway"] = np.frombuffer(abi.pack_address(hop.gateway or address), "u1")
         source = hop.source if hop.source is not None else address
         row["source"] = np.frombuffer(abi.pack_address(source), "u1")
+        row["learned"] = self._learned(address, hop)
         self._release(address)
         self._index[address] = index
         self._records.set_next_hop(address, index, local=hop.local)
+
+    def _learned(self, address: IPAddress, hop: NextHop) -> int:
+        """What packets learned of the way, as long as it is the same one."""
+        old = self._index.get(address)
+        if old is None:
+            return 0
+        row = self._tables.nexthops[old]
+        same = int(row["ifindex"]) == hop.ifindex and int(row["mtu"]) == hop.mtu
+        same = same and row["gateway"].tobytes() == abi.pack_address(hop.gateway or address)
+        return int(row["learned"]) if same else 0
 
     def _take(self) -> int:
         now = self._clock.now()
