@@ -62,7 +62,7 @@ struct conn {
 	__u32 life;    /* protocol : 8, state : 8, flags : 16, from the low end */
 	__u32 dest;    /* index into `dests` */
 	__u32 expires; /* low half of jiffies */
-	__u32 packets;
+	__u32 packets; /* of the client */
 	__u32 control; /* slot + 1 of the template that made this connection */
 	/* A connection: index into `client_routes` : 16, second it was confirmed : 16; 0 is none.
 	 * A template: how many connections it holds; it is not freed before they are. */
@@ -262,7 +262,32 @@ struct settings {
 	__u32 rules;
 	__u32 conn_reuse_mode;
 	__u32 mark_rules; /* how many are in force */
+	__u32 defences;	  /* those in force; written by the sweep */
+};
+
+/* Defences in force. The state table of TCP is chosen by the first. */
+#define DEFENCE_SECURE_TCP  0x01
+#define DEFENCE_DROP_PACKET 0x02
+#define DEFENCE_DROP_ENTRY  0x04
+
+#define DEFENCE_ALWAYS	     3 /* of IPVS's modes; 0 is never, 1 and 2 are "while room is short" */
+#define DEFENCE_PACKETS	     9 /* a connection of so many packets is worth keeping */
+#define DEFENCE_PACKETS_ROOM 16
+
+/* IPVS's sysctls of the same names, and what became of them. */
+struct defence {
+	__u32 drop_entry;
+	__u32 drop_packet;
+	__u32 secure_tcp;
+	__u32 amemthresh; /* room is short when it is for fewer connections */
+	__u32 am_droprate;
+	__u32 capacity; /* connections that the table was made for */
+	__u32 room;	/* for so many there was at the last look */
+	__u32 drop_rate;
+	__s32 drop_counter;
+	__s32 idle_counter[DEFENCE_PACKETS_ROOM]; /* by the packets of the connection */
 	__u32 pad;
+	__u64 entries_dropped;
 };
 
 /* Addresses that concern us, two bits each (VIP, real server), by hash: lets other packets leave at once. */
@@ -294,6 +319,7 @@ enum reason {
 	REASON_XDP_HANDED_ON,
 	REASON_UNSUPPORTED,
 	REASON_ICMP_OMITTED,
+	REASON_DEFENCE_DROP,
 	REASON_COUNT,
 };
 #define REASONS 32
@@ -305,6 +331,10 @@ struct sweep_args {
 	__u32 live;
 	__u32 expired;
 	__u32 now; /* low half of jiffies */
+};
+
+struct weigh_args {
+	__u32 live; /* entries alive; 0xffffffff: as the ticker's last walk found */
 };
 
 struct ticker_args {

@@ -85,7 +85,7 @@ static __always_inline int conn_touch(void *ctx, const int hook, const struct se
 
 	if (p->proto == IPPROTO_TCP) {
 		__u32 life = c->life;
-		__u8 state = tcp_state_next(LIFE_STATE(life), p->tcp_flags, view);
+		__u8 state = tcp_state_next(LIFE_STATE(life), p->tcp_flags, view, s->defences & DEFENCE_SECURE_TCP);
 
 		proven = conn_enter(c, d, life, IPPROTO_TCP, state, tcp_state_active(state)) &&
 			 state == TCP_S_ESTABLISHED;
@@ -103,7 +103,8 @@ static __always_inline int conn_touch(void *ctx, const int hook, const struct se
 	__u32 expires = now + timeout;
 	if (c->expires != expires)
 		c->expires = expires;
-	c->packets++;
+	if (view != VIEW_SERVER)
+		c->packets++;
 	return proven;
 }
 

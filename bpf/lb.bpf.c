@@ -4,6 +4,7 @@
  * docs/architecture.md, "the path of a packet".
  */
 #include "conn.h"
+#include "defence.h"
 #include "filter.h"
 #include "forward.h"
 #include "fragment.h"
@@ -120,6 +121,8 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 		return -REASON_NO_SERVICE;
 	if (!may_begin(s, p))
 		return -REASON_NO_CONNECTION;
+	if (s->defences & DEFENCE_DROP_PACKET && defence_drops_packet())
+		return -REASON_DEFENCE_DROP;
 	if (service->flags & SERVICE_PERSISTENT) {
 		chosen = template_choose(s, w, service, p);
 		control = w->control;

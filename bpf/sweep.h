@@ -9,6 +9,7 @@
 #define PIRANHA_SWEEP_H
 
 #include "conn.h"
+#include "defence.h"
 #include "maps.h"
 
 #define SWEEP_MAX_LINES 65536
@@ -39,6 +40,8 @@ struct sweep_walk {
 	__u32 now;
 	__u32 live;
 	__u32 expired;
+	__u32 dropped;
+	__u32 thin; /* drop_entry is in force */
 };
 
 static long sweep_line(__u32 i, struct sweep_walk *w)
@@ -51,6 +54,7 @@ static long sweep_line(__u32 i, struct sweep_walk *w)
 
 	if (!line)
 		return 1;
+	__u32 thin = w->thin && !(bpf_get_prandom_u32() & (DEFENCE_LINES_OF - 1));
 	for (__u32 way = 0; way < CONN_WAYS; way++) {
 		__u32 tag = line->tag[way];
 
@@ -62,6 +66,9 @@ static long sweep_line(__u32 i, struct sweep_walk *w)
 			continue;
 		if (conn_expired(c, w->now - GRACE) && conn_expire(slot, tag, GRACE))
 			w->expired++;
+		else if (thin && (tag & (TAG_VALID | TAG_WRITING)) == TAG_VALID && !conn_expired(c, w->now) &&
+			 defence_drop_entry(slot, w->now))
+			w->dropped++;
 		else
 			w->live++;
 	}
@@ -82,7 +89,10 @@ static int ticker_tick(void *map, __u32 *key, struct ticker *t)
 	struct settings *s = settings_get();
 
 	if (s && s->conn_lines) {
-		struct sweep_walk w = {.line = t->next_line, .total = s->conn_lines, .now = now_jiffies()};
+		struct sweep_walk w = {.line = t->next_line,
+				       .total = s->conn_lines,
+				       .now = now_jiffies(),
+				       .thin = s->defences & DEFENCE_DROP_ENTRY};
 
 		sweep_run(&w, t->lines);
 		t->expired += w.expired;
@@ -94,6 +104,7 @@ static int ticker_tick(void *map, __u32 *key, struct ticker *t)
 				t->next_line = 0;
 			t->last_live = t->live;
 			t->live = 0;
+			defence_weigh(s, t->last_live);
 			t->walks++;
 		}
 	}
@@ -130,12 +141,29 @@ int sweep(struct sweep_args *args)
 
 	if (!s || args->first_line >= s->conn_lines)
 		return 1;
-	struct sweep_walk w = {.line = args->first_line, .total = s->conn_lines, .now = now_jiffies()};
+	struct sweep_walk w = {.line = args->first_line,
+			       .total = s->conn_lines,
+			       .now = now_jiffies(),
+			       .thin = s->defences & DEFENCE_DROP_ENTRY};
 
 	sweep_run(&w, args->lines);
 	args->live = w.live;
 	args->expired = w.expired;
 	args->now = w.now;
+	return 0;
+}
+
+/* Decide anew which defences are in force. */
+SEC("syscall")
+int weigh(struct weigh_args *args)
+{
+	struct settings *s = settings_get();
+	__u32 zero = 0;
+	struct ticker *t = bpf_map_lookup_elem(&ticker, &zero);
+
+	if (!s || !t)
+		return 1;
+	defence_weigh(s, args->live == 0xffffffffu ? t->last_live : args->live);
 	return 0;
 }
 

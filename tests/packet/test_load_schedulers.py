@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from piranha.dataplane.ebpf import abi
-from piranha.dataplane.ebpf.locality import DAY_S, Locality, LocalityLosses
+from piranha.dataplane.ebpf.locality import DAY_S, Locality
 from piranha.dataplane.port import (
     AddDestination,
     AddService,
@@ -234,13 +234,13 @@ def test_lblcr_set_is_bounded_and_says_so(bench: Bench) -> None:
         order.append(farm.pick())
         farm.load(number, 90)
     assert order[:16] == list(range(18, 2, -1))
-    assert Locality(bench.tables).losses() == LocalityLosses(addresses=0, servers=2)
+    assert Locality(bench.tables).losses() == {"locality_servers": 2}
     assert order[16:] == [2, 1]  # used, not remembered
     bench.clock.advance(1)
     bench.plane.apply([DeleteDestination(service=WEB, key=farm.server(18).key)])
     farm.load(1, 0)
     assert farm.pick() == 1  # in the place of the one that is gone
-    assert Locality(bench.tables).losses().servers == 2
+    assert Locality(bench.tables).losses()["locality_servers"] == 2
 
 
 def test_addresses_of_one_service_are_remembered_apart(bench: Bench) -> None:

@@ -56,6 +56,8 @@ class MemoryTables:
         self.dests = np.zeros(self.destinations, abi.DEST)
         self.services = np.zeros(self.services_size, abi.SERVICE)
         self.slots = np.zeros(self.slot_words, "<u4")
+        self.defence = np.zeros(1, abi.DEFENCE)
+        self.locality = np.zeros(1, abi.LOCALITY)
         self.mark_rules = np.zeros(16, abi.MARK_RULE)
         self.service_stats = np.zeros(self.services_size, abi.DEST_STATS)
         self.stats = np.zeros(self.destinations, [(name, "i8") for name in abi.DEST_STATS.names or ()])
@@ -69,6 +71,9 @@ class MemoryTables:
 
     def clear_dest_stats(self, index: int) -> None:
         self.stats[index] = np.zeros((), self.stats.dtype)
+
+    def weigh(self, live: int | None = None) -> None:
+        """The kernel half of the defences: there is none."""
 
     def jiffies(self) -> int:
         return self.now

@@ -48,7 +48,7 @@ def _lines(document: StatusDocument) -> Iterator[str]:
     uptime = duration(document["uptime_s"])
     yield f"lvsd {document['version']}  process {document['pid']}, up {uptime}"
     yield f"configuration  {_configuration(document['configuration'])}"
-    yield from _plane(document["plane"])
+    yield from plane_lines(document["plane"])
     summary = document["summary"]
     states = ", ".join(f"{count} {paint_state(state)}" for state, count in summary["states"].items())
     servers = f"{summary['servers_up']} of {plural(summary['servers'], 'real server')} up"
@@ -73,7 +73,7 @@ def _configuration(view: ConfigurationView) -> str:
     return f"{view['path']}, serial {view['serial_no']}, loaded {view['loaded_at']}{changed}"
 
 
-def _plane(plane: PlaneView) -> Iterator[str]:
+def plane_lines(plane: PlaneView) -> Iterator[str]:
     hooks = ", ".join(f"{interface} {hook}" for interface, hook in plane["hooks"].items()) or "no interface"
     yield f"data plane     {plane['name']}: {hooks}"
     counts = plane["connections"]
@@ -84,6 +84,10 @@ def _plane(plane: PlaneView) -> Iterator[str]:
     if reasons:
         shown = ", ".join(f"{word} {scaled(n)}" for word, n in reasons[:_REASONS_SHOWN])
         yield f"packets        {shown}"
+    for number, (word, text) in enumerate(plane["defences"].items()):
+        yield f"{'' if number else 'defences':<15}{word} {text}"
+    for number, (word, count) in enumerate(plane["losses"].items()):
+        yield f"{'' if number else 'losses':<15}{word} {scaled(count)}"
     for text in plane["notes"]:
         yield f"               {paint(text, DIM)}"
 

@@ -19,9 +19,22 @@ def _global(name: str, type_: T, example: str, meaning: str, **rest: object) -> 
     return directive_of(Scope.GLOBAL, name, type_, example, meaning, rest)
 
 
+_MOST_JIFFIES_S = 2**31 // 1000  # the kernel counts them in jiffies, at most 1000 a second
+
+
 def _rule(name: str, example: str, meaning: str) -> Directive:
     rest: dict[str, object] = {"original": False}
     return directive_of(Scope.GLOBAL, name, T.BOOLEAN, example, f"{meaning} IPVS: `net.ipv4.vs.{name}`.", rest)
+
+
+def _number(name: str, example: str, meaning: str, *, least: int = 0, most: int = 2**31 - 1) -> Directive:
+    rest: dict[str, object] = {"original": False, "least": least, "most": most}
+    return directive_of(Scope.GLOBAL, name, T.INTEGER, example, f"{meaning} IPVS: `net.ipv4.vs.{name}`.", rest)
+
+
+def _defence(name: str, meaning: str) -> Directive:
+    modes = "0 never; 1 while room for connections is short (`amemthresh`); 3 always; 2 is read as 1"
+    return _number(name, "1", f"{meaning}: {modes}.", most=3)
 
 
 GLOBAL: tuple[Directive, ...] = (
@@ -257,4 +270,27 @@ GLOBAL: tuple[Directive, ...] = (
         "A masqueraded real server that answers on no known connection is told that the port is unreachable.",
     ),
     _rule("schedule_icmp", "1", "ICMP errors that belong to no connection are scheduled as the packet they quote."),
+    _defence("drop_packet", "Defence against floods: one new connection's packet in so many is dropped"),
+    _defence("drop_entry", "Defence against floods: half-open and idle connections are dropped at random"),
+    _defence("secure_tcp", "Defence against floods: TCP's states trust the client's packets less"),
+    _number(
+        "amemthresh",
+        "1024",
+        "Room is short when it is for fewer connections than this; in IPVS itself, when fewer pages of memory are free.",
+    ),
+    _number("am_droprate", "10", "With `drop_packet = 3` one packet in so many is dropped."),
+    _number(
+        "lblc_expiration",
+        "86400",
+        "Seconds after which lblc forgets which real server an address had, when nobody asked for it.",
+        least=1,
+        most=_MOST_JIFFIES_S,
+    ),
+    _number(
+        "lblcr_expiration",
+        "86400",
+        "Seconds after which lblcr takes a real server from the set of an address, when the set did not change.",
+        least=1,
+        most=_MOST_JIFFIES_S,
+    ),
 )

@@ -215,7 +215,11 @@ class ConnectionPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneStatus:
-    """How a plane itself is doing. `reasons` counts every packet refused or passed on, by reason word."""
+    """How a plane itself is doing. `reasons` counts every packet refused or passed on, by reason word.
+
+    `defences` are those of the rules that are not off, each with what it does now; `losses` counts what bounded tables of
+    schedulers had no room for. Both are sentences by word, for people.
+    """
 
     name: str
     hooks: dict[str, str] = field(default_factory=dict)
@@ -223,6 +227,8 @@ class PlaneStatus:
     connections: int = 0
     connection_capacity: int = 0
     notes: tuple[str, ...] = ()
+    defences: dict[str, str] = field(default_factory=dict)
+    losses: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

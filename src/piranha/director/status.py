@@ -55,6 +55,8 @@ class PlaneView(TypedDict):
     name: str
     hooks: dict[str, str]
     reasons: dict[str, int]
+    defences: dict[str, str]
+    losses: dict[str, int]
     notes: list[str]
     connections: ConnectionsView
 
@@ -123,6 +125,8 @@ def plane_view(status: PlaneStatus, counts: NDArray[int64]) -> PlaneView:
         name=status.name,
         hooks=dict(status.hooks),
         reasons=dict(status.reasons),
+        defences=dict(status.defences),
+        losses=dict(status.losses),
         notes=list(status.notes),
         connections=ConnectionsView(
             tcp_active=tcp_active,

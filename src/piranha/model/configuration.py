@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from piranha.model.address import IPAddress
 from piranha.model.mark import MarkBlock
-from piranha.model.rules import PlaneRules
+from piranha.model.rules import DEFENCES, PlaneRules, defence_mode
 from piranha.model.service import ForwardingMethod, Protocol, SchedulerFlag, TunnelChecksum, TunnelType
 
 
@@ -201,13 +201,20 @@ class Configuration:
     failback: bool = False
     failback_delay_s: float = 30
     start_delay_s: float = 0
+    am_droprate: int = _RULES.am_droprate
+    amemthresh: int = _RULES.amemthresh
     cache_bypass: bool = _RULES.cache_bypass
     conn_reuse_mode: int = _RULES.conn_reuse_mode
+    drop_entry: int = _RULES.drop_entry
+    drop_packet: int = _RULES.drop_packet
     expire_nodest_conn: bool = _RULES.expire_nodest_conn
     expire_quiescent_template: bool = _RULES.expire_quiescent_template
+    lblc_expiration: int = _RULES.lblc_expiration
+    lblcr_expiration: int = _RULES.lblcr_expiration
     nat_icmp_send: bool = _RULES.nat_icmp_send
     pmtu_disc: bool = _RULES.pmtu_disc
     schedule_icmp: bool = _RULES.schedule_icmp
+    secure_tcp: int = _RULES.secure_tcp
     sloppy_sctp: bool = _RULES.sloppy_sctp
     sloppy_tcp: bool = _RULES.sloppy_tcp
     marks: tuple[MarkBlock, ...] = field(default=())
@@ -217,7 +224,8 @@ class Configuration:
     @property
     def rules(self) -> PlaneRules:
         """The rules of the data plane, as this file has them."""
-        return PlaneRules(**{rule.name: getattr(self, rule.name) for rule in fields(PlaneRules)})
+        values = {rule.name: getattr(self, rule.name) for rule in fields(PlaneRules)}
+        return PlaneRules(**values | {name: defence_mode(values[name]) for name in DEFENCES})
 
     def version_of(self, virtual: VirtualServer) -> int:
         """The IP version of a virtual server's packets: that of its VIP, else that of its mark's blocks; of both 4."""

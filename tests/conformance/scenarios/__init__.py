@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.conformance.scenarios import (
+    defences,
     edits,
     errors,
     fragments,
@@ -25,6 +26,7 @@ TOPICS = (
     locality,
     hashed,
     limits,
+    defences,
     edits,
     reuse,
     persistence,

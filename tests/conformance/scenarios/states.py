@@ -22,6 +22,8 @@ ONE_WAY: dict[str, tuple[str, ...]] = {
     "time-wait": ("C:SYN", "C:FIN"),
     "close": ("C:SYN", "C:ACK", "C:RST"),
 }
+SECURE_TWO_WAY = {**TWO_WAY, "synack": ("C:SYN", "S:SYN")}
+SECURE_ONE_WAY = {**{name: reach for name, reach in ONE_WAY.items() if name != "syn-recv"}, "synack": ("C:SYN",)}
 WORDS = ("SYN", "FIN", "ACK", "RST", "SYN+ACK", "FIN+ACK", "RST+ACK", "SYN+FIN", "PSH", "SYN+FIN+RST+ACK")
 
 
@@ -54,6 +56,17 @@ SCENARIOS: tuple[Scenario, ...] = (
             every_event(reach, "CS"),
             LOOK,
         )
-        for name, reach in TWO_WAY.items()
+        for name, reach in SECURE_TWO_WAY.items()
+    ),
+    *(
+        scenario(
+            f"states-secure-direct-{name}",
+            f"secure_tcp in the one-way view, from {name}",
+            SetOption(name="secure_tcp", value="3"),
+            table("rr", {1: 1}, each={"method": "direct"}),
+            every_event(reach, "C"),
+            LOOK,
+        )
+        for name, reach in SECURE_ONE_WAY.items()
     ),
 )

@@ -148,6 +148,9 @@ def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration
             "conn_reuse_mode": st.integers(0, 3),
             **dict.fromkeys(("expire_nodest_conn", "expire_quiescent_template", "sloppy_tcp", "sloppy_sctp"), flags),
             **dict.fromkeys(("cache_bypass", "pmtu_disc", "nat_icmp_send", "schedule_icmp"), flags),
+            **dict.fromkeys(("drop_entry", "drop_packet", "secure_tcp"), st.integers(0, 3)),
+            **dict.fromkeys(("amemthresh", "am_droprate"), st.integers(0, 2**31 - 1)),
+            **dict.fromkeys(("lblc_expiration", "lblcr_expiration"), st.integers(1, 10**6)),
         }
     )
     return st.builds(

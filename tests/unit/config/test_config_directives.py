@@ -73,6 +73,10 @@ OURS: dict[Scope, dict[str, str | None]] = {
         "pmtu_disc": "1",
         **dict.fromkeys(("expire_nodest_conn", "expire_quiescent_template", "sloppy_tcp", "sloppy_sctp"), "0"),
         **dict.fromkeys(("cache_bypass", "nat_icmp_send", "schedule_icmp"), "0"),
+        **dict.fromkeys(("drop_entry", "drop_packet", "secure_tcp"), "0"),
+        "amemthresh": "1024",
+        "am_droprate": "10",
+        **dict.fromkeys(("lblc_expiration", "lblcr_expiration"), "86400"),
     },
     Scope.VIRTUAL: {
         **dict.fromkeys(("interval", "rise", "fall", "persistence_engine")),
@@ -180,10 +184,10 @@ def test_every_field_of_the_model_has_a_directive() -> None:
 def test_the_rules_have_the_defaults_of_a_file_without_them() -> None:
     assert parse("keepalive = 6\n", names=NAMES).configuration.rules == PlaneRules()
     text = "".join(
-        f"{rule.name} = {1 - int(getattr(PlaneRules(), rule.name))}\n" for rule in dataclasses.fields(PlaneRules)
+        f"{rule.name} = {abs(1 - int(getattr(PlaneRules(), rule.name)))}\n" for rule in dataclasses.fields(PlaneRules)
     )
     changed = parse(text, names=NAMES).configuration.rules
-    assert len(list(PlaneRules().changes_to(changed))) == len(dataclasses.fields(PlaneRules)) == 9
+    assert len(list(PlaneRules().changes_to(changed))) == len(dataclasses.fields(PlaneRules)) == 16
 
 
 def test_words_are_taken_from_the_model_s_enums() -> None:

@@ -79,6 +79,14 @@ class Rule(IntFlag):
     CACHE_BYPASS = 0x0400
 
 
+class DefenceFlag(IntFlag):
+    """Defences in force, as bits of `settings.defences`."""
+
+    SECURE_TCP = 0x01
+    DROP_PACKET = 0x02
+    DROP_ENTRY = 0x04
+
+
 class FilterBit(IntFlag):
     VIP = 1
     SERVER = 2
@@ -233,7 +241,23 @@ SETTINGS = np.dtype(
         ("rules", "<u4"),
         ("conn_reuse_mode", "<u4"),
         ("mark_rules", "<u4"),
+        ("defences", "<u4"),
+    ]
+)
+DEFENCE = np.dtype(
+    [
+        ("drop_entry", "<u4"),
+        ("drop_packet", "<u4"),
+        ("secure_tcp", "<u4"),
+        ("amemthresh", "<u4"),
+        ("am_droprate", "<u4"),
+        ("capacity", "<u4"),
+        ("room", "<u4"),
+        ("drop_rate", "<u4"),
+        ("drop_counter", "<i4"),
+        ("idle_counter", "<i4", (16,)),
         ("pad", "<u4"),
+        ("entries_dropped", "<u8"),
     ]
 )
 MARK_RULE = np.dtype(
@@ -249,6 +273,7 @@ MARK_RULE = np.dtype(
 )
 FILTER_LINE = np.dtype([("word", "<u8", (8,))])
 SWEEP_ARGS = np.dtype([("first_line", "<u4"), ("lines", "<u4"), ("live", "<u4"), ("expired", "<u4"), ("now", "<u4")])
+WEIGH_ARGS = np.dtype([("live", "<u4")])
 TICKER_ARGS = np.dtype([("period_ms", "<u4"), ("lines", "<u4"), ("result", "<i4"), ("pad", "<u4")])
 # Of bpf/sched_locality.h.
 LOCALITY = np.dtype(
@@ -268,11 +293,13 @@ LAYOUTS: dict[str, np.dtype[np.void]] = {
     "slot_line": SLOT_LINE,
     "dest_stats": DEST_STATS,
     "settings": SETTINGS,
+    "defence": DEFENCE,
     "filter_line": FILTER_LINE,
     "locality": LOCALITY,
     "mark_rule": MARK_RULE,
     "sweep_args": SWEEP_ARGS,
     "ticker_args": TICKER_ARGS,
+    "weigh_args": WEIGH_ARGS,
 }
 
 

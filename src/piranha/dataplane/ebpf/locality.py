@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.tables import Tables
 
 DAY_S = 86400
-
-
-@dataclass(frozen=True, slots=True)
-class LocalityLosses:
-    """`addresses` were not remembered; `servers` were not added to the set of an address."""
-
-    addresses: int
-    servers: int
 
 
 class Locality:
     """IPVS's `lblc_expiration` and `lblcr_expiration`, in seconds, live in the kernel."""
 
     def __init__(self, tables: Tables) -> None:
-        self._rows = tables.maps["locality"].array(abi.LOCALITY)
+        self._rows = tables.locality
 
     def expirations_s(self) -> tuple[int, int]:
         """Those of lblc and of lblcr."""
@@ -34,6 +23,8 @@ class Locality:
         row = self._rows[0]
         row["lblc_expiration"], row["lblcr_expiration"] = lblc_s, lblcr_s
 
-    def losses(self) -> LocalityLosses:
-        """Since the tables were made."""
-        return LocalityLosses(int(self._rows["full_cache"][0]), int(self._rows["full_set"][0]))
+    def losses(self) -> dict[str, int]:
+        """Since the tables were made: addresses that were not remembered, servers not added to the set of an address."""
+        row = self._rows[0]
+        found = {"locality_addresses": int(row["full_cache"]), "locality_servers": int(row["full_set"])}
+        return {word: count for word, count in found.items() if count}

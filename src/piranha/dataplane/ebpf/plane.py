@@ -16,9 +16,11 @@ from piranha.base.errors import PiranhaError
 from piranha.base.paths import Paths
 from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.conntable import ConnectionTable
+from piranha.dataplane.ebpf.defence import defences
 from piranha.dataplane.ebpf.hookset import HookPrograms, HookReport, HookSet
 from piranha.dataplane.ebpf.hops import NextHopRecords
 from piranha.dataplane.ebpf.interfaces import InterfaceInfo, interfaces, served
+from piranha.dataplane.ebpf.locality import Locality
 from piranha.dataplane.ebpf.nexthop import NextHop, NextHopResolver
 from piranha.dataplane.ebpf.pins import Pins
 from piranha.dataplane.ebpf.records import Records
@@ -88,6 +90,7 @@ class EbpfPlane:
         self._addresses: set[IPAddress] = set()
         self._ticker = False
         self._next_line = 0
+        self._locality = Locality(tables)
 
     @staticmethod
     def open(paths: Paths, settings: PlaneSettings, clock: Clock | None = None) -> EbpfPlane:
@@ -170,6 +173,8 @@ class EbpfPlane:
             connections=self._conns.count(),
             connection_capacity=self._conns.capacity,
             notes=notes,
+            defences=defences(self.tables),
+            losses=self._locality.losses(),
         )
 
     def close(self) -> None:
@@ -218,6 +223,7 @@ class EbpfPlane:
         part = min(lines, 65536)
         self.tables.sweep(self._next_line, part)
         self._next_line = (self._next_line + part) % lines
+        self.tables.weigh(int(np.count_nonzero(self.tables.tags)))
 
     def attach(self) -> None:
         """Compare the programs on the interfaces with what should be there, and make it so."""

@@ -10,6 +10,7 @@ import numpy as np
 from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.abi import FilterBit, Rule, SettingFlag
 from piranha.dataplane.ebpf.filter import AddressFilter
+from piranha.dataplane.ebpf.locality import Locality
 from piranha.dataplane.ebpf.tables import Tables
 from piranha.dataplane.port import RefusalKind, RefusedError
 from piranha.model.address import IPAddress
@@ -27,6 +28,7 @@ _SWITCHES = {
     "nat_icmp_send": Rule.NAT_ICMP_SEND,
     "cache_bypass": Rule.CACHE_BYPASS,
 }
+_DEFENCE_NUMBERS = ("am_droprate", "amemthresh", "drop_entry", "drop_packet", "secure_tcp")
 
 
 class Settings:
@@ -35,6 +37,7 @@ class Settings:
     def __init__(self, tables: Tables, address_filter: AddressFilter) -> None:
         self._tables = tables
         self._filter = address_filter
+        self._locality = Locality(tables)
         self._marked: list[IPAddress] = []
 
     def adopt(self) -> None:
@@ -99,13 +102,30 @@ class Settings:
         row = self._tables.settings[0]
         bits = int(row["rules"])
         switches = {name: bool(bits & bit) for name, bit in _SWITCHES.items()}
-        return PlaneRules(conn_reuse_mode=int(row["conn_reuse_mode"]), **switches)
+        defence = self._tables.defence[0]
+        lblc_s, lblcr_s = self._locality.expirations_s()
+        return PlaneRules(
+            conn_reuse_mode=int(row["conn_reuse_mode"]),
+            lblc_expiration=lblc_s,
+            lblcr_expiration=lblcr_s,
+            am_droprate=int(defence["am_droprate"]),
+            amemthresh=int(defence["amemthresh"]),
+            drop_entry=int(defence["drop_entry"]),
+            drop_packet=int(defence["drop_packet"]),
+            secure_tcp=int(defence["secure_tcp"]),
+            **switches,
+        )
 
     def set_rules(self, rules: PlaneRules) -> None:
         """Put IPVS's switches in force."""
         row = self._tables.settings[0]
         row["conn_reuse_mode"] = rules.conn_reuse_mode
         row["rules"] = sum(int(bit) for name, bit in _SWITCHES.items() if getattr(rules, name))
+        defence = self._tables.defence[0]
+        for name in _DEFENCE_NUMBERS:
+            defence[name] = getattr(rules, name)
+        self._locality.set_expirations(rules.lblc_expiration, rules.lblcr_expiration)
+        self._tables.weigh()
 
     def set_flag(self, flag: SettingFlag, on: bool) -> None:
         flags = int(self._tables.settings["flags"][0])

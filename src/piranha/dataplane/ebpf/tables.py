@@ -37,9 +37,10 @@ TICKS_PER_WALK = 50
 TICK_MS = 20
 # The lease of the VIPs belongs to pulse and is shared with its gate (bpf/gate.h).
 GATE_MAP = "gate_lease"
+_AS_WALKED = 0xFFFFFFFF
 # Programs that user space never attaches to a hook.
-SYSCALL_PROGRAMS = ("sweep", "ticker_start")
-_PINNED_PROGRAMS = ("sweep",)
+SYSCALL_PROGRAMS = ("sweep", "ticker_start", "weigh")
+_PINNED_PROGRAMS = ("sweep", "weigh")
 """Programs that another process needs to read or edit the tables."""
 
 
@@ -100,6 +101,8 @@ class Tables:
         self.services: NDArray[np.void] = maps["services"].array(abi.SERVICE)
         self.slots: NDArray[np.uint32] = maps["slots"].array(abi.SLOT_LINE)["word"].reshape(-1)
         self.mark_rules: NDArray[np.void] = maps["mark_rules"].array(abi.MARK_RULE)
+        self.defence: NDArray[np.void] = maps["defence"].array(abi.DEFENCE)
+        self.locality: NDArray[np.void] = maps["locality"].array(abi.LOCALITY)
         self.service_stats: NDArray[np.void] = maps["service_stats"].array(abi.DEST_STATS)
         if not adopted:
             self._initialise()
@@ -119,6 +122,9 @@ class Tables:
         s["udp_timeout"] = abi.UDP_TIMEOUT_S * hz
         nobody = self.dests[abi.NOBODY]
         nobody["flags"], nobody["method"], nobody["weight"] = abi.DestFlag.PRESENT, abi.METHOD_BYPASS, 1
+        defence = self.defence[0]
+        defence["capacity"] = defence["room"] = len(self.conns) // SLOTS_PER_CONNECTION
+        defence["amemthresh"], defence["am_droprate"] = 1024, 10
         # Last: programs do nothing while this is 0.
         s["conn_lines"] = self.maps["conn_tags"].max_entries
 
@@ -156,6 +162,12 @@ class Tables:
         prog_test_run(self.program("sweep"), ctx_in=context)
         out = np.frombuffer(context, abi.SWEEP_ARGS)[0]
         return int(out["live"]), int(out["expired"]), int(out["now"])
+
+    def weigh(self, live: int | None = None) -> None:
+        """Let the kernel decide which defences are in force, with so many entries alive (None: as its own walk found)."""
+        args = np.zeros(1, abi.WEIGH_ARGS)
+        args["live"] = _AS_WALKED if live is None else live
+        prog_test_run(self.program("weigh"), ctx_in=bytearray(args.tobytes()))
 
     def jiffies(self) -> int:
         """The kernel's clock that `expires` is written in, low 32 bits."""

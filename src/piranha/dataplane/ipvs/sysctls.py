@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from piranha.base.errors import PiranhaError
 from piranha.dataplane.port import RefusalKind, RefusedError
-from piranha.model.rules import PlaneRules
+from piranha.model.rules import DEFENCES, PlaneRules, defence_mode
 
 FOLDER = "/proc/sys/net/ipv4/vs"
 _NAMES = tuple(field.name for field in fields(PlaneRules))
@@ -32,6 +32,8 @@ class Sysctls:
             value = self._read(name)
             if value is not None:
                 values[name] = value if type(getattr(_DEFAULTS, name)) is int else bool(value)
+        for name in DEFENCES:
+            values[name] = defence_mode(values.get(name, 0))
         return PlaneRules(**values)  # type: ignore[arg-type]
 
     def write(self, rules: PlaneRules) -> None:

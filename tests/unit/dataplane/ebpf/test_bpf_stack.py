@@ -34,7 +34,7 @@ def test_so_do_those_of_connection_sync() -> None:
 
 def test_calls_callbacks_and_entries_are_found(shipped: tuple[dict[str, Any], list[str]]) -> None:
     functions, entries = shipped
-    assert {"lb_xdp", "lb_tc", "lb_tc_egress", "sweep", "ticker_start"} == set(entries)
+    assert {"lb_xdp", "lb_tc", "lb_tc_egress", "sweep", "ticker_start", "weigh"} == set(entries)
     assert "balance_skb" in functions["lb_tc"].calls
     assert "sum_visit" in functions["packet_sum_walk"].calls, "handed to bpf_loop"
     assert functions["lb_tc"].stack_bytes >= 64, "a struct packet lies on it"
