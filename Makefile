@@ -15,7 +15,7 @@ FORWARD ?= direct
 KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test uml test-unit check format bench docs build wheel clean lab-down packages test-packages
+.PHONY: help run test uml ldirectord test-unit check format bench docs compatibility build wheel clean lab-down packages test-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,11 +26,14 @@ run: build ## a balanced cluster in network namespaces; KEEP=1 leaves it up, FOR
 lab-down: build ## remove the cluster of `make run KEEP=1`
 	@$(SUDO) $(BIN)/piranha lab down
 
-test: test-packages uml build $(VENV)/dev ## every test: unit, packet, network namespaces (as root)
+test: test-packages uml ldirectord build $(VENV)/dev ## every test: unit, packet, network namespaces (as root)
 	@$(SUDO) $(BIN)/python -m pytest tests
 
 uml: ## the user-mode kernel with the kernel's IPVS, for the tests that compare with it
 	@$(PYTHON) tools/fetch_uml.py
+
+ldirectord: ## Debian's ldirectord, for the test that it works with our ipvsadm
+	@$(PYTHON) tools/fetch_ldirectord.py
 
 test-unit: build $(VENV)/dev ## the tests that need neither root nor BPF
 	@$(BIN)/python -m pytest tests/unit
@@ -41,6 +44,7 @@ check: build $(VENV)/dev ## format, lint, types, floors, generated pages
 	@echo "check: import-linter"; $(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 	@echo "check: clang-format"; $(BIN)/clang-format --dry-run --Werror bpf/*.h bpf/*.c bpf/sched/*.h
 	@echo "check: generated pages"; $(BIN)/python tools/generate_reference.py --check
+	@$(BIN)/python tools/generate_compatibility.py --check
 
 format: $(VENV)/dev ## put all code into the house's format
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
@@ -48,6 +52,9 @@ format: $(VENV)/dev ## put all code into the house's format
 
 docs: build ## write the generated reference pages anew
 	@$(BIN)/python tools/generate_reference.py
+
+compatibility: build $(VENV)/dev ## play the conformance suite and write docs/reference/ipvs-compatibility.md anew
+	@$(SUDO) $(BIN)/python tools/generate_compatibility.py
 
 bench: test-packages build $(VENV)/dev ## measure, against peers in the same run; writes bench/results/
 	@$(SUDO) $(BIN)/python -m bench $(BENCH)

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Write `docs/reference/ipvs-compatibility.md`: play the conformance suite on the eBPF plane, beside the recorded IPVS.
 
-Needs root, as the suite does: `sudo .venv/bin/python tools/generate_compatibility.py`.
+Needs root, as the suite does: `make compatibility`. With `--check` it plays nothing: it says whether the page still has a row
+for every scenario, with its words, and cites only reasons that the suite still knows.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tests.uml.record import RECORDED  # noqa: E402
 from piranha.dataplane.ebpf.tables import open_tables  # noqa: E402
 
 TARGET = ROOT / "docs" / "reference" / "ipvs-compatibility.md"
+SHOWN = 20
 HEAD = """# IPVS compatibility
 
 Made by `tools/generate_compatibility.py` from the conformance suite (`tests/conformance/`); do not edit.
@@ -82,12 +85,43 @@ def page(topics: dict[str, list[Comparison]], kernel: str) -> str:
     return text
 
 
+def stale(text: str) -> list[str]:
+    """What the suite says by now that the page does not, without playing it."""
+    found = []
+    kernel = json.loads((RECORDED / "ipvs.json").read_text())["kernel"]
+    if f"(Linux {kernel}, user-mode)" not in text:
+        found.append(f"the results of IPVS are recorded from Linux {kernel}")
+    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    for topic in TOPICS:
+        rows = sections.pop(title_of(topic), "").split("\n|---|---|---|---|\n")[-1].strip().splitlines()
+        by_name = {cells[1]: cells for cells in (re.split(r" \| |^\| | \|$", line) for line in rows) if len(cells) > 4}
+        for scenario in topic.SCENARIOS:
+            cells = by_name.pop(scenario.name, None)
+            if cells is None or cells[2] != scenario.about.replace("|", "\\|"):
+                found.append(f"scenario {scenario.name} has no row of its words")
+            elif cells[3] == VERDICTS["unexplained"]:
+                found.append(f"scenario {scenario.name} differs, and nobody says why")
+        found += [f"there is no scenario {name} any more" for name in by_name]
+    return found + [f"there is no topic {title} any more" for title in sections]
+
+
+def check() -> int:
+    problems = stale(TARGET.read_text())
+    for problem in problems[:SHOWN]:
+        print(f"{TARGET.relative_to(ROOT)}: {problem}", file=sys.stderr)
+    if problems:
+        print(f"{len(problems)} problems: `make compatibility` writes the page anew", file=sys.stderr)
+    return int(bool(problems))
+
+
 def title_of(topic: object) -> str:
     """The first line of a topic's docstring, without its full stop."""
     return (topic.__doc__ or "").strip().splitlines()[0].rstrip(".")
 
 
 def main() -> int:
+    if "--check" in sys.argv[1:]:
+        return check()
     if reason := why_not():
         print(reason, file=sys.stderr)
         return 1

@@ -179,6 +179,29 @@ def test_the_name_says_which_program_it_is(tmp_path: Path, paths: Paths) -> None
     )
 
 
+@as_root
+def test_the_installed_script_is_each_of_the_three(tmp_path: Path, paths: Paths) -> None:
+    """As docs/reference/ipvsadm.md tells to link it."""
+    script = Path(sys.executable).with_name("piranha-ipvsadm")
+    if not script.exists():
+        pytest.skip("piranha is not installed beside this Python: no console script")
+
+    def ran(name: str, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        link = tmp_path / "sbin" / name
+        link.parent.mkdir(exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(script)
+        return subprocess.run([link, *words], env=environment(), input=stdin, capture_output=True, text=True)
+
+    assert ran("ipvsadm", "-v").stdout.startswith("ipvsadm v1.31")
+    assert ran("ipvsadm", "-L", "-n").stdout.startswith("IP Virtual Server version")
+    assert (ran("ipvsadm-save", "-n").stdout, ran("ipvsadm-save", "-x").returncode) == ("", 1)
+    # Comments are for ipvsadm-restore alone.
+    assert ran("ipvsadm", "-R", stdin="# a comment\n").returncode != 0
+    restored = ran("ipvsadm-restore", stdin="# a comment\n-L --timeout\n")
+    assert restored.stdout == "Timeout (tcp tcpfin udp): 900 120 300\n", restored.stderr
+
+
 def test_a_wrong_word_loads_nothing_heavy() -> None:
     code = (
         "import sys; from piranha.ipvsadm.program import run; run('ipvsadm', ['-x'])\n"
