@@ -17,6 +17,7 @@ from piranha.lab.topology import UDP_PORT
 from piranha.model.service import ForwardingMethod
 from tests.netns.lab import VIP, LabUnderTest, lab_up, wait_until
 
+BULK_PORT = 9000
 CASES = [(method, hook) for hook in ("tc", "xdp") for method in ForwardingMethod]
 
 
@@ -60,9 +61,15 @@ def test_udp_goes_round(lab: LabUnderTest, version: int) -> None:
 @pytest.mark.parametrize("version", [4, 6])
 def test_bulk_transfer_arrives_whole(lab: LabUnderTest, version: int) -> None:
     """Four megabytes each way through GSO packets and partial checksums (TC) or whole frames (XDP)."""
+    start_bulk(lab)
+    assert bulk_arrives(lab, version)
+
+
+def start_bulk(lab: LabUnderTest) -> None:
+    """A service at BULK_PORT whose servers answer four megabytes with their hash and four megabytes."""
     server = (
         "import socket,hashlib\n"
-        "s=socket.create_server(('::',9000),family=socket.AF_INET6,dualstack_ipv6=True)\n"
+        f"s=socket.create_server(('::',{BULK_PORT}),family=socket.AF_INET6,dualstack_ipv6=True)\n"
         "print('ready',flush=True)\n"
         "while True:\n"
         " c,_=s.accept(); h=hashlib.sha256(); n=0\n"
@@ -72,25 +79,32 @@ def test_bulk_transfer_arrives_whole(lab: LabUnderTest, version: int) -> None:
         " except OSError: pass\n"
         " c.close()\n"
     )
+    text = lab.config.read_text()
+    if "bulk" in text:
+        return
     for node in lab.topology.real_servers:
         child = lab.popen(node.name, sys.executable, "-c", server)
         assert child.stdout is not None
         child.stdout.readline()
-    port = 9000
-    text = lab.config.read_text()
-    if "bulk" not in text:
-        lab.config.write_text(text + bulk_service(lab, port))
-        lab.piranha("reload")
-        wait_until(lambda: all(s["up"] == 2 for s in servers_up(lab)))
+    lab.config.write_text(text + bulk_service(lab, BULK_PORT))
+    lab.piranha("reload")
+    wait_until(lambda: all(s["up"] == 2 for s in servers_up(lab)))
+
+
+def bulk_arrives(lab: LabUnderTest, version: int, before: str = "") -> bool:
+    """Do four megabytes go to a server and come back? `before` is code for the socket `s` before it connects."""
+    family = "AF_INET" if version == 4 else "AF_INET6"
     client = (
         "import socket,hashlib,os\n"
-        f"s=socket.create_connection(('{VIP[version]}',{port}),timeout=20)\n"
+        f"s=socket.socket(socket.{family}); s.settimeout(20)\n"
+        f"{before}\n"
+        f"s.connect(('{VIP[version]}',{BULK_PORT}))\n"
         "data=os.urandom(4<<20); s.sendall(data)\n"
         "got=b''\n"
         "while (d:=s.recv(1<<20)): got+=d\n"
         "print(got[:32]==hashlib.sha256(data).digest(), len(got)-32)\n"
     )
-    assert lab.run("client", sys.executable, "-c", client, timeout_s=60).split() == ["True", str(4 << 20)]
+    return lab.run("client", sys.executable, "-c", client, timeout_s=60).split() == ["True", str(4 << 20)]
 
 
 def bulk_service(lab: LabUnderTest, port: int) -> str:
