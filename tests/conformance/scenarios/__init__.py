@@ -16,6 +16,7 @@ from tests.conformance.scenarios import (
     persistence,
     reuse,
     rotating,
+    sctp_states,
     states,
 )
 from tests.uml.scenario import Scenario
@@ -35,6 +36,7 @@ TOPICS = (
     errors,
     fragments,
     states,
+    sctp_states,
 )
 SCENARIOS: tuple[Scenario, ...] = tuple(scenario for topic in TOPICS for scenario in topic.SCENARIOS)
 
