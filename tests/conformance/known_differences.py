@@ -52,6 +52,7 @@ KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
               " plane drops packets of a removed server's connections, as IPVS does while it has another service"),
     *_lasting("cache-bypass-off", (2,), "the kernel cannot send its refusal: the target is none of its own addresses"),
     *_foreseen("method-edited-to-direct", (5, 6)),
+    *_foreseen("fragments-sctp-mapped", (3, 4)),
     *_foreseen("error-six", (3, 4, 5, 6, 7)),
     *_foreseen("extension-header-masquerade", (2, 3, 4, 6)),
     *_foreseen("extension-header-direct", (2, 3, 4, 6)),

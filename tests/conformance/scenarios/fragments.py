@@ -6,6 +6,11 @@ from tests.conformance.scenarios.build import LOOK, UDP, clients, scenario, tabl
 from tests.conformance.scenarios.errors import METHODS, SIX, SIX_CLIENT, six
 from tests.uml.scenario import AddDestination, AddService, Destination, Look, Open, Scenario, Send, Service, Step
 
+SCTP = "sctp 10.9.0.1:80"
+MAPPED = (
+    "a new port changes the CRC32c by the length of the whole packet, which the first fragment does not tell: it is dropped"
+    " (reason rewrite_failed); IPVS puts the fragments together first"
+)
 DNS = {"protocol": "udp", "endpoint": "10.9.0.1:53"}
 SIX_UDP = "udp [fd09::1]:53"
 
@@ -33,6 +38,22 @@ SCENARIOS: tuple[Scenario, ...] = (
     scenario("fragments-tcp", "a segment in fragments of an established connection", table("rr", {1: 1}),
              clients(1, establish=True), talk("C:ACK", size=400, fragment=104, may_fragment=True, states=True),
              talk("C:FIN+ACK", size=400, fragment=24, may_fragment=True, states=True)),
+    *(
+        scenario(
+            f"fragments-sctp{name}",
+            about,
+            table("rr", {1: 1}, protocol="sctp", endpoint="10.9.0.1:80", each={"port": port}),
+            talk("C:INIT", "S:INIT-ACK", to=SCTP, states=True),
+            talk("C:COOKIE-ECHO", "C:DATA", to=SCTP, fragment=16, may_fragment=True, states=True),
+            talk("C:INIT", to=SCTP, port=1001, fragment=16, may_fragment=True),
+            LOOK,
+            differs=why,
+        )
+        for name, port, about, why in (
+            ("", 80, "an association's packets in fragments", ""),
+            ("-mapped", 8080, "the same to a server with another port", MAPPED),
+        )
+    ),
     scenario("fragments-refused", "no server", table("rr", {1: 0}, **DNS, each={"port": 53}),
              talk("C:", to=UDP, size=2000, fragment=1000, may_fragment=True)),
     *(
