@@ -83,9 +83,10 @@ static __always_inline int locality_key_set(struct locality_key *key, const stru
 
 static __always_inline __u32 dest_mark(const struct dest *d)
 {
-	const union addr *a = &d->addr;
+	__u64 h = d->addr.d[0] * 0x9e3779b97f4a7c15ull + d->addr.d[1] * 0xc2b2ae3d27d4eb4full +
+		  d->port * 0x165667b19e3779f9ull;
 
-	return (a->w[0] ^ a->w[1] ^ a->w[2] ^ a->w[3]) * 31 + d->port;
+	return h >> 32;
 }
 
 /* The server of a cache's entry while it is in its service's table, else NULL. */
@@ -97,6 +98,37 @@ static __always_inline struct dest *member_dest(const struct locality_member *m,
 	if (!index || !d || d->service != service || dest_mark(d) != m->mark || !(d->flags & DEST_PRESENT))
 		return NULL;
 	return d;
+}
+
+struct member_search {
+	__u32 first;
+	__u32 mark;
+	__u32 found;
+};
+
+static long sched_member_visit(__u32 i, struct member_search *s)
+{
+	__u32 index;
+	struct dest *d = slot_dest(s->first + i, &index);
+
+	if (!d || !(d->flags & DEST_PRESENT) || dest_mark(d) != s->mark)
+		return 0;
+	s->found = index;
+	return 1;
+}
+
+/*
+ * The server of a cache's entry that was removed, and came back after its record had passed to others: IPVS's entries
+ * hold on to the server itself. Mends the entry and returns 1 when it is there.
+ */
+static __always_inline int member_returned(const struct sched_input *in, struct locality_member *m)
+{
+	struct member_search s = {.first = in->first, .mark = m->mark};
+
+	bpf_loop(sched_length(in), sched_member_visit, &s, 0);
+	if (s.found)
+		m->dest = s.found;
+	return s.found != 0;
 }
 
 /* IPVS's rule: more active connections than its weight, while another has fewer than half of its own. */

@@ -35,6 +35,9 @@ SCHEDULER(lblc, 5)
 	struct lblc_entry *e = bpf_map_lookup_elem(&lblc_cache, &w->key);
 	if (e && w->fresh.used - e->used < locality_ticks(l->lblc_expiration)) {
 		struct dest *d = member_dest(&e->member, in->service);
+
+		if (!d && member_returned(in, &e->member))
+			d = member_dest(&e->member, in->service);
 		__u32 index = e->member.dest;
 
 		e->used = w->fresh.used;

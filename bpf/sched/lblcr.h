@@ -40,9 +40,9 @@ struct lblcr_work {
 	struct lblcr_best least;
 	struct lblcr_best most;
 	__u32 members;
-	__u32 found; /* the one looked for is a member */
-	__u32 place; /* one that is free, else one whose server is gone */
-	__u32 pad;
+	__u32 found;		  /* the one looked for is a member */
+	__u32 place;		  /* one that is free, else one whose server is gone */
+	__u32 gone;		  /* one whose server is gone */
 	struct lblcr_entry fresh; /* the first member is the one to be added; others are never set */
 };
 
@@ -81,6 +81,7 @@ static long sched_lblcr_visit(__u32 i, struct lblcr_visit *v)
 	w->seen.age = v->entry->age[i];
 	struct dest *d = member_dest(m, w->key.service);
 	if (!d) {
+		w->gone = i;
 		if (w->place == NO_PLACE)
 			w->place = i;
 		return 0;
@@ -141,6 +142,15 @@ static __always_inline void lblcr_remember(struct lblcr_work *w)
 		locality_full_cache();
 }
 
+static __always_inline void lblcr_look(struct lblcr_visit *v)
+{
+	struct lblcr_work *w = v->work;
+
+	w->members = 0;
+	w->place = w->gone = w->least.place = w->most.place = NO_PLACE;
+	bpf_loop(LBLCR_MEMBERS, sched_lblcr_visit, v, 0);
+}
+
 /* The least loaded usable member unless it is overburdened, else NO_DEST. A set that is old and large loses one. */
 static __always_inline __u32 lblcr_choose(const struct sched_input *in, struct lblcr_visit *v)
 {
@@ -148,9 +158,10 @@ static __always_inline __u32 lblcr_choose(const struct sched_input *in, struct l
 	struct lblcr_work *w = v->work;
 	__u32 chosen = NO_DEST;
 
-	w->members = 0;
-	w->place = w->least.place = w->most.place = NO_PLACE;
-	bpf_loop(LBLCR_MEMBERS, sched_lblcr_visit, v, 0);
+	lblcr_look(v);
+	__u32 gone = w->gone;
+	if (gone < LBLCR_MEMBERS && member_returned(in, &e->member[gone])) /* one a connection: that bounds the cost */
+		lblcr_look(v);
 	__u32 least = w->least.place, most = w->most.place;
 	if (least < LBLCR_MEMBERS)
 		chosen = e->member[least].dest;

@@ -13,6 +13,7 @@ import pytest
 
 from piranha.dataplane.ebpf import abi
 from piranha.dataplane.ebpf.locality import DAY_S, Locality
+from piranha.dataplane.ebpf.records import TRASH_S
 from piranha.dataplane.port import (
     AddDestination,
     AddService,
@@ -201,6 +202,23 @@ def test_a_place_in_the_table_that_passed_to_another_server_is_not_taken_for_it(
     bench.tables.dests["addr"][index][15] = 9
     farm.load(2, 50)
     assert farm.pick() == 1
+
+
+@pytest.mark.parametrize("name", ["lblc", "lblcr"])
+def test_a_server_that_returns_after_its_record_was_forgotten_has_its_addresses(bench: Bench, name: str) -> None:
+    """In IPVS the memory of an address holds on to the server, however long it is away."""
+    farm = Farm(bench, name, 100, 100)
+    assert farm.pick() == 2
+    bench.plane.apply([DeleteDestination(service=WEB, key=farm.server(2).key)])
+    bench.clock.advance(TRASH_S + 1)
+    bench.plane._records.collect()
+    farm.add(9, 100)  # takes the place in the table
+    bench.clock.advance(1)
+    farm.add(2, 100)
+    farm.load(2, 50)
+    assert farm.pick() == 2
+    farm.load(2, 70)
+    assert farm.pick() == 2
 
 
 def test_lblcr_set_loses_its_most_loaded_after_its_time(bench: Bench) -> None:
