@@ -45,13 +45,16 @@ enum tunnel { TUNNEL_IPIP, TUNNEL_GUE, TUNNEL_GRE };
 /* "Remote checksum" saves a sender from finishing the inner checksum. Ours are finished: then it is a full one. */
 #define TUNNEL_REMCSUM 0x02
 
-#define CONN_METHOD    0x0003 /* enum method, fixed when the connection is made */
-#define CONN_INACTIVE  0x0004 /* counted in the destination's `inactive` */
-#define CONN_REVERSE   0x0008 /* has a word in the reverse index */
-#define CONN_TEMPLATE  0x0010 /* persistence: not a connection, but what binds a client to a destination */
-#define CONN_KEEP_PORT 0x0020 /* the server gets the packet's own port, whatever the destination's is */
-#define CONN_SYNCED    0x0040 /* made by connection sync, not by a packet of ours */
-#define CONN_RETIRED   0x0080 /* a template that binds no more */
+#define CONN_METHOD	0x0003 /* enum method, fixed when the connection is made */
+#define CONN_INACTIVE	0x0004 /* counted in the destination's `inactive` */
+#define CONN_REVERSE	0x0008 /* has a word in the reverse index */
+#define CONN_TEMPLATE	0x0010 /* persistence: not a connection, but what binds a client to a destination */
+#define CONN_KEEP_PORT	0x0020 /* the server gets the packet's own port, whatever the destination's is */
+#define CONN_SYNCED	0x0040 /* made by connection sync, not by a packet of ours */
+#define CONN_RETIRED	0x0080 /* a template that binds no more */
+#define CONN_FTP	0x0100 /* control connection of FTP: TC reads what is said on it (ftp.h) */
+#define CONN_PORT_BELOW 0x0200 /* the server's port is the one below the destination's: active data of FTP */
+#define CONN_NO_CPORT	0x0400 /* passive data of FTP: waits for a client's first packet, which tells its port */
 
 /* One connection, one cache line. `life` is one word so that a change of state is one compare-and-exchange. */
 struct conn {
@@ -63,7 +66,7 @@ struct conn {
 	__u32 dest;    /* index into `dests` */
 	__u32 expires; /* low half of jiffies */
 	__u32 packets; /* of the client */
-	__u32 control; /* slot + 1 of the template that made this connection */
+	__u32 control; /* slot + 1 of the template, or of FTP's control connection, that made this connection */
 	/* A connection: index into `client_routes` : 16, second it was confirmed : 16; 0 is none.
 	 * A template: how many connections it holds; it is not freed before they are. */
 	__u32 route;
@@ -91,6 +94,29 @@ enum tcp_state {
 };
 #define UDP_S_NORMAL	 0
 #define TEMPLATE_ASSURED 1
+
+/* What a client asked for on FTP's control connection. */
+enum ftp_reply { FTP_NOTHING, FTP_PASV, FTP_EPSV };
+
+/* One control connection is found by its flow, the first bytes of its entry: addresses and ports. */
+struct ftp_key {
+	__be32 flow[9];
+};
+
+/*
+ * What its entry has no room for. Our replies are longer or shorter than the server's, so its sequence numbers are
+ * shifted: by `before` up to and with `position`, the server's own number of the latest changed segment, by `after`
+ * behind it.
+ */
+struct ftp_control {
+	__u32 position;
+	__s32 before;
+	__s32 after;
+	__u32 children; /* data connections */
+	__u8 expected;	/* enum ftp_reply: asked for, and not yet answered */
+	__u8 latest;	/* the reply at `position`, should it come again */
+	__u8 pad[2];
+};
 
 enum sctp_state {
 	SCTP_S_NONE,
@@ -215,12 +241,14 @@ struct dest_stats {
 	__u64 out_bytes;
 };
 
-#define STATES	 16
-#define OWN_MACS 8
+#define STATES	  16
+#define FTP_PORTS 8
+#define OWN_MACS  8
 
 #define SETTING_MASQ	 0x01 /* at least one destination is masqueraded: look for replies */
 #define SETTING_MARKS	 0x02 /* there are services of firewall marks */
 #define SETTING_MARK_ANY 0x04 /* a mark's rule has no single address: every packet may be ours */
+#define SETTING_FTP	 0x08 /* there are services that may carry FTP's control connections */
 
 /* IPVS's sysctls of the same names, as bits of `rules`. */
 #define RULE_EXPIRE_NODEST	       0x01
@@ -261,8 +289,9 @@ struct settings {
 	__u32 icmp_burst;
 	__u32 rules;
 	__u32 conn_reuse_mode;
-	__u32 mark_rules; /* how many are in force */
-	__u32 defences;	  /* those in force; written by the sweep */
+	__u32 mark_rules;	     /* how many are in force */
+	__u32 defences;		     /* those in force; written by the sweep */
+	__be16 ftp_ports[FTP_PORTS]; /* virtual ports of FTP's control connections; 0 ends the list */
 };
 
 /* Defences in force. The state table of TCP is chosen by the first. */
@@ -347,6 +376,7 @@ struct ticker_args {
 _Static_assert(sizeof(struct conn_line) == 64, "one cache line");
 _Static_assert(sizeof(struct rev_line) == 64, "one cache line");
 _Static_assert(sizeof(struct conn) == 64, "one cache line");
+_Static_assert(sizeof(struct ftp_key) == __builtin_offsetof(struct conn, life), "a connection begins with its flow");
 _Static_assert(sizeof(struct dest) == 64, "one cache line");
 _Static_assert(sizeof(struct nexthop) == 64, "one cache line");
 _Static_assert(sizeof(struct client_route) == 32, "half a cache line");

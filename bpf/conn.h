@@ -181,14 +181,42 @@ static __always_inline struct conn *conn_find_reply(const struct settings *s, co
 
 /* ---- birth and death ---- */
 
-/* Count the connections that a template holds; `control` is its slot + 1. */
-static __always_inline void template_hold(__u32 control, __s32 n)
+static __always_inline struct ftp_control *conn_ftp(const struct conn *c)
+{
+	return LIFE_FLAGS(c->life) & CONN_FTP ? bpf_map_lookup_elem(&ftp_controls, c) : NULL;
+}
+
+/* Count the connections that a template or a control connection holds; `control` is its slot + 1. */
+static __always_inline void conn_hold(__u32 control, __s32 n)
 {
 	__u32 slot = control - 1;
-	struct conn *t = bpf_map_lookup_elem(&conns, &slot);
+	struct conn *holder = bpf_map_lookup_elem(&conns, &slot);
 
-	if (t)
-		__sync_fetch_and_add(&t->route, n);
+	if (!holder)
+		return;
+	if (LIFE_FLAGS(holder->life) & CONN_TEMPLATE) {
+		__sync_fetch_and_add(&holder->route, n);
+		return;
+	}
+	struct ftp_control *ftp = conn_ftp(holder);
+	if (ftp)
+		__sync_fetch_and_add(&ftp->children, n);
+}
+
+/* How many connections it holds; it is not freed before they are. */
+static __always_inline __u32 conn_holds(const struct conn *c)
+{
+	if (LIFE_FLAGS(c->life) & CONN_TEMPLATE)
+		return c->route;
+	struct ftp_control *ftp = conn_ftp(c);
+
+	return ftp ? ftp->children : 0;
+}
+
+/* Tier: established. Is it dead for packets? A control connection is not while it has data connections. */
+static __always_inline int conn_over(const struct conn *c, __u32 now)
+{
+	return conn_expired(c, now) && !(LIFE_FLAGS(c->life) & CONN_FTP && conn_holds(c));
 }
 
 /* A connection of the template was proven good. */
@@ -197,18 +225,20 @@ static __always_inline void template_assure(__u32 control)
 	__u32 slot = control - 1;
 	struct conn *t = bpf_map_lookup_elem(&conns, &slot);
 
-	if (t)
+	if (t && LIFE_FLAGS(t->life) & CONN_TEMPLATE)
 		t->life = LIFE(LIFE_PROTO(t->life), TEMPLATE_ASSURED, LIFE_FLAGS(t->life));
 }
 
-/* The caller owns the entry (its tag says "writing"). Leaves the way free, and its template with one charge less. */
+/* The caller owns the entry (its tag says "writing"). Leaves the way free, and its holder with one charge less. */
 static __always_inline void conn_bury(const struct settings *s, struct conn *c, __u32 slot, __u32 *tag)
 {
 	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
 	__u32 life = c->life;
 
 	if (c->control)
-		template_hold(c->control, -1);
+		conn_hold(c->control, -1);
+	if (LIFE_FLAGS(life) & CONN_FTP)
+		bpf_map_delete_elem(&ftp_controls, c);
 	if (d) {
 		if (LIFE_FLAGS(life) & CONN_REVERSE) {
 			struct flow f;
@@ -221,11 +251,11 @@ static __always_inline void conn_bury(const struct settings *s, struct conn *c, 
 	__sync_lock_test_and_set(tag, 0);
 }
 
-#define TEMPLATE_REARM_S 60
+#define REARM_S 60
 
 /*
  * Tier: new connection, and the sweep. Remove the entry if it is (still) expired for `grace` jiffies (0: whatever it
- * is). A template that still holds connections stays, and is given another minute when it expired. 1 when removed.
+ * is). One that still holds connections stays, and is given another minute when it expired. 1 when removed.
  */
 __noinline int conn_expire(__u32 slot, __u32 expected, __u32 grace)
 {
@@ -242,9 +272,9 @@ __noinline int conn_expire(__u32 slot, __u32 expected, __u32 grace)
 		__sync_lock_test_and_set(tag, expected);
 		return 0;
 	}
-	if (LIFE_FLAGS(c->life) & CONN_TEMPLATE && c->route) {
+	if (conn_holds(c)) {
 		if (grace)
-			c->expires = now + s->hz * TEMPLATE_REARM_S;
+			c->expires = now + s->hz * REARM_S;
 		__sync_lock_test_and_set(tag, expected);
 		return 0;
 	}
@@ -261,7 +291,7 @@ static __always_inline void conn_hide(const struct flow *f, __u32 slot)
 		__sync_val_compare_and_swap(tag, f->tag, f->tag ^ 0x80000000u);
 }
 
-/* Tier: new connection. End the flow's entry, whatever time it has left; 0 when it is a template with connections. */
+/* Tier: new connection. End the flow's entry, whatever time it has left; 0 when it holds connections. */
 static __always_inline int conn_end(const struct flow *f, __u32 slot)
 {
 	return conn_expire(slot, f->tag, 0);
@@ -345,7 +375,7 @@ static __always_inline int conn_rival(const struct flow *f, __u32 slot)
 
 /*
  * Tier: new connection. Make the entry of `p`'s flow towards destination `dest_index`; `extra` are flags, `control` the
- * slot + 1 of its template, `reverse` room to work in. Returns a negative reason when it cannot be made: the packet is
+ * slot + 1 of what holds it, `reverse` room to work in. Returns a negative reason when it cannot be made: the packet is
  * then dropped and counted.
  */
 static __always_inline int conn_create(const struct settings *s, const struct flow *f, const struct packet *p,
@@ -368,7 +398,7 @@ static __always_inline int conn_create(const struct settings *s, const struct fl
 		return -REASON_CREATION_RACE;
 	}
 	__u32 flags = CONN_INACTIVE | (d->method & CONN_METHOD) | extra;
-	if (d->method == METHOD_MASQ && !(extra & CONN_TEMPLATE))
+	if (d->method == METHOD_MASQ && !(extra & (CONN_TEMPLATE | CONN_NO_CPORT)))
 		flags |= CONN_REVERSE;
 	c->caddr = p->saddr;
 	c->vaddr = p->daddr;
@@ -390,7 +420,7 @@ static __always_inline int conn_create(const struct settings *s, const struct fl
 	}
 	dest_bind(d, c->life);
 	if (control)
-		template_hold(control, 1);
+		conn_hold(control, 1);
 	__sync_lock_test_and_set(tag, f->tag);
 	*slot = index;
 	return 0;

@@ -21,7 +21,11 @@ static __always_inline int conn_expired(const struct conn *c, __u32 now)
 
 static __always_inline __be16 conn_dport(const struct conn *c, const struct dest *d)
 {
-	return d->port && !(LIFE_FLAGS(c->life) & CONN_KEEP_PORT) ? d->port : c->vport;
+	__u32 odd = LIFE_FLAGS(c->life) & (CONN_KEEP_PORT | CONN_PORT_BELOW);
+
+	if (d->port && !odd)
+		return d->port;
+	return odd & CONN_PORT_BELOW ? bpf_htons(bpf_ntohs(d->port) - 1) : c->vport;
 }
 
 static __always_inline void dest_add(struct dest *d, __u32 life, __s32 n)

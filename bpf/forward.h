@@ -7,6 +7,7 @@
 
 #include "conn.h"
 #include "cut.h"
+#include "ftp.h"
 #include "icmp.h"
 #include "maps.h"
 #include "oversize.h"
@@ -153,11 +154,11 @@ __noinline int forward_bypass(struct __sk_buff *skb, struct packet *p, struct co
 	return transmit_routed(skb, p, d);
 }
 
-/* A client's packet of connection `c` to its destination `d`. */
+/* A client's packet of connection `c`, in `slot`, to its destination `d`. */
 static __always_inline int forward_to_server(void *ctx, const int hook, const struct settings *s, struct packet *p,
-					     struct conn *c, struct dest *d, __u32 now)
+					     struct conn *c, __u32 slot, struct dest *d, __u32 now)
 {
-	__u32 method = LIFE_FLAGS(c->life) & CONN_METHOD;
+	__u32 method = LIFE_FLAGS(c->life) & CONN_METHOD, ftp = LIFE_FLAGS(c->life) & CONN_FTP;
 	__u32 dest = c->dest, hop = d->nexthop, local = d->flags & DEST_LOCAL;
 	enum view view = method == METHOD_MASQ ? VIEW_CLIENT : VIEW_ONE_WAY;
 	struct nexthop *nh = hop ? bpf_map_lookup_elem(&nexthops, &hop) : NULL;
@@ -168,7 +169,7 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 		if (!tunnel_possible(ctx, hook, p, d))
 			return verdict_hand_on();
 	}
-	if (hook == HOOK_XDP && (local || !nh || !(nh->flags & NEXTHOP_XDP) || p->ttl <= 1 ||
+	if (hook == HOOK_XDP && (ftp || local || !nh || !(nh->flags & NEXTHOP_XDP) || p->ttl <= 1 ||
 				 too_big(p, overhead, nexthop_mtu(s, nh, now))))
 		return verdict_hand_on();
 	if (!local) {
@@ -188,6 +189,12 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 	if (conn_touch(ctx, hook, s, c, d, p, view, now) && c->control)
 		template_assure(c->control);
 	stats_in(dest, p->length);
+	if (hook == HOOK_TC && ftp) {
+		int failed = ftp_open(ftp_from_client(ctx, p, slot));
+
+		if (failed < 0)
+			return verdict_drop(hook, -failed);
+	}
 	if (local && method != METHOD_MASQ)
 		return verdict_pass(hook);
 	if (!local && hop_limit_decrement(ctx, hook, p))
@@ -208,15 +215,15 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 	return transmit_to_server(ctx, hook, p, d, nh);
 }
 
-/* A server's packet of connection `c` back to the client. */
+/* A server's packet of connection `c`, in `slot`, back to the client. */
 static __always_inline int forward_to_client(void *ctx, const int hook, const struct settings *s, struct packet *p,
-					     struct conn *c, struct dest *d, __u32 now)
+					     struct conn *c, __u32 slot, struct dest *d, __u32 now)
 {
 	struct route r;
 	int found = route_to_client(ctx, s, c, &r, packet_ifindex(ctx, hook), now);
-	__u32 dest = c->dest;
+	__u32 dest = c->dest, ftp = LIFE_FLAGS(c->life) & CONN_FTP;
 
-	if (hook == HOOK_XDP && (found || !(r.flags & NEXTHOP_XDP) || p->ttl <= 1 || too_big(p, 0, r.mtu)))
+	if (hook == HOOK_XDP && (ftp || found || !(r.flags & NEXTHOP_XDP) || p->ttl <= 1 || too_big(p, 0, r.mtu)))
 		return verdict_hand_on();
 	if (found < 0)
 		return verdict_drop(hook, REASON_NO_ROUTE);
@@ -232,6 +239,12 @@ static __always_inline int forward_to_client(void *ctx, const int hook, const st
 	}
 	if (conn_touch(ctx, hook, s, c, d, p, VIEW_SERVER, now) && c->control)
 		template_assure(c->control);
+	if (hook == HOOK_TC && ftp) {
+		int failed = ftp_open(ftp_from_server(ctx, p, slot));
+
+		if (failed < 0)
+			return verdict_drop(hook, -failed);
+	}
 	stats_out(dest, p->length);
 	if (hop_limit_decrement(ctx, hook, p) || rewrite(ctx, hook, p, SIDE_SOURCE, &c->vaddr, c->vport))
 		return verdict_drop(hook, REASON_REWRITE_FAILED);

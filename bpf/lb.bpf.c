@@ -8,6 +8,7 @@
 #include "filter.h"
 #include "forward.h"
 #include "fragment.h"
+#include "ftp.h"
 #include "gate.h"
 #include "icmp.h"
 #include "maps.h"
@@ -65,7 +66,7 @@ static __always_inline int may_begin(const struct settings *s, const struct pack
 	if (!(p->flags & PACKET_QUOTED) &&
 	    (p->tcp_flags & TCP_RST || !(p->tcp_flags & TCP_SYN || s->rules & RULE_SLOPPY_TCP)))
 		return 0;
-	return p->sport != bpf_htons(20); /* active FTP data of a client is never scheduled */
+	return p->sport != bpf_htons(FTP_DATA_PORT); /* active FTP data of a client is never scheduled */
 }
 
 /* The destination of a persistent service: that of the client's template, which is made when there is none. */
@@ -103,6 +104,22 @@ static __always_inline int template_choose(const struct settings *s, struct work
 	return t->dest;
 }
 
+/* Tier: new connection. Make a data connection of FTP, to the destination of its control connection. */
+static __always_inline int connection_announced(const struct settings *s, struct workbench *w, const struct packet *p,
+						const struct flow *f, __u32 *slot)
+{
+	struct ftp_work *ftp = ftp_work();
+	struct dest *d = ftp ? bpf_map_lookup_elem(&dests, &ftp->dest) : NULL;
+
+	if (!d)
+		return -REASON_DESTINATION_REMOVED;
+	int made = conn_create(s, f, p, ftp->dest, d, ftp->extra, ftp->control, &w->reverse, slot);
+
+	if (!made)
+		ftp_made(*slot);
+	return made;
+}
+
 /*
  * Tier: new connection. Choose a destination for `p` and make its connection. 0, or a negative reason:
  * -REASON_NO_SERVICE and -REASON_NO_CONNECTION leave the packet to the local stack.
@@ -116,6 +133,8 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 
 	if (!p || !f || !slot || !s || !w)
 		return -REASON_NO_SERVICE;
+	if (ftp_awaits(s, p) && !(p->flags & PACKET_QUOTED) && ftp_announced(p))
+		return connection_announced(s, w, p, f, slot);
 	struct service *service = service_find(s, p, &w->service);
 	if (!service)
 		return -REASON_NO_SERVICE;
@@ -123,6 +142,10 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 		return -REASON_NO_CONNECTION;
 	if (s->defences & DEFENCE_DROP_PACKET && defence_drops_packet())
 		return -REASON_DEFENCE_DROP;
+	/* FTP's service takes data connections by persistence alone; what it does not take is not its own. */
+	int data = service->key.port == bpf_htons(FTP_PORT) && p->dport != service->key.port;
+	if (data && !(service->flags & SERVICE_PERSISTENT))
+		return -REASON_NO_SERVICE;
 	if (service->flags & SERVICE_PERSISTENT) {
 		chosen = template_choose(s, w, service, p);
 		control = w->control;
@@ -134,7 +157,7 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 			chosen = -REASON_NO_DESTINATION;
 	}
 	if (chosen < 0)
-		return chosen;
+		return data && chosen == -REASON_NO_DESTINATION ? -REASON_NO_SERVICE : chosen;
 	__u32 index = chosen;
 	struct dest *d = bpf_map_lookup_elem(&dests, &index);
 	if (!d)
@@ -143,6 +166,8 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 		one_packet_make(&w->one_packet, p, index, d, extra);
 		*slot = ONE_PACKET_SLOT;
 	} else {
+		if (d->method == METHOD_MASQ && ftp_controls_port(s, p))
+			extra |= CONN_FTP;
 		int made = conn_create(s, f, p, index, d, extra, control, &w->reverse, slot);
 
 		if (made)
@@ -210,7 +235,7 @@ static __always_inline int connection_over(const struct settings *s, const struc
 					   const struct dest *d, __u32 now)
 {
 	if (conn_expired(c, now))
-		return 1;
+		return conn_over(c, now);
 	if (s->rules & RULE_EXPIRE_NODEST && d && (!(d->flags & DEST_PRESENT) || (packet_begins(p) && d->weight <= 0)))
 		return 1;
 	if (p->proto == IPPROTO_SCTP)
@@ -219,6 +244,8 @@ static __always_inline int connection_over(const struct settings *s, const struc
 	if (p->proto != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || c->control)
 		return 0;
 	__u32 state = LIFE_STATE(c->life);
+	if (LIFE_FLAGS(c->life) & CONN_FTP && conn_holds(c))
+		return 0;
 	if (s->conn_reuse_mode && (state == TCP_S_TIME_WAIT || state == TCP_S_CLOSE))
 		return 1;
 	return s->conn_reuse_mode & 2 && state == TCP_S_FIN_WAIT && (LIFE_FLAGS(c->life) & CONN_METHOD) != METHOD_MASQ;
@@ -253,22 +280,22 @@ static __always_inline int from_client(void *ctx, const int hook, const struct s
 	}
 	if (!d || !(d->flags & DEST_PRESENT))
 		return verdict_drop(hook, REASON_DESTINATION_REMOVED);
-	return forward_to_server(ctx, hook, s, p, c, d, now);
+	return forward_to_server(ctx, hook, s, p, c, slot, d, now);
 }
 
 /* A packet of a real server. */
 static __always_inline int from_server(void *ctx, const int hook, const struct settings *s, struct packet *p)
 {
-	__u32 now = now_jiffies(), slot;
+	__u32 now = now_jiffies(), slot = NO_SLOT;
 	struct conn *c = conn_find_reply(s, p, &slot);
 
-	if (!c || conn_expired(c, now))
+	if (!c || conn_over(c, now))
 		return server_stray(ctx, hook, s, p);
 	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
 
 	if (!d)
 		return NO_MATCH;
-	return forward_to_client(ctx, hook, s, p, c, d, now);
+	return forward_to_client(ctx, hook, s, p, c, slot, d, now);
 }
 
 /*
@@ -488,10 +515,10 @@ int lb_tc(struct __sk_buff *skb)
 /* Replies of the local node: masqueraded connections whose server is this host. */
 static __always_inline int reply_of_local(struct __sk_buff *skb, const struct settings *s, struct packet *p)
 {
-	__u32 now = now_jiffies(), slot;
+	__u32 now = now_jiffies(), slot = NO_SLOT;
 	struct conn *c = conn_find_reply(s, p, &slot);
 
-	if (!c || conn_expired(c, now))
+	if (!c || conn_over(c, now))
 		return TC_ACT_UNSPEC;
 	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
 
@@ -500,6 +527,12 @@ static __always_inline int reply_of_local(struct __sk_buff *skb, const struct se
 	__u32 dest = c->dest;
 
 	conn_touch(skb, HOOK_TC, s, c, d, p, VIEW_SERVER, now);
+	if (LIFE_FLAGS(c->life) & CONN_FTP) {
+		int failed = ftp_open(ftp_from_server(skb, p, slot));
+
+		if (failed < 0)
+			return verdict_drop(HOOK_TC, -failed);
+	}
 	stats_out(dest, p->length);
 	if (rewrite(skb, HOOK_TC, p, SIDE_SOURCE, &c->vaddr, c->vport))
 		return verdict_drop(HOOK_TC, REASON_REWRITE_FAILED);

@@ -90,6 +90,13 @@ struct {
 	__type(value, struct fragment);
 } fragments SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, struct ftp_key);
+	__type(value, struct ftp_control);
+} ftp_controls SEC(".maps");
+
 static __always_inline void reason_count(__u32 reason)
 {
 	__u64 *n = bpf_map_lookup_elem(&reasons, &reason);

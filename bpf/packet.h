@@ -102,11 +102,12 @@ struct packet {
 	__u8 flags; /* PACKET_* */
 };
 
-#define PACKET_DF	0x01 /* may not be fragmented; always so for IPv6 */
-#define PACKET_FRAGMENT 0x02 /* one of several; the first of them has the transport header, whole */
-#define PACKET_CUT	0x04 /* too long for its way: it leaves in fragments */
-#define PACKET_LATER	0x08 /* a fragment, not the first: nobody is told of its fate */
-#define PACKET_QUOTED	0x40 /* by an ICMP error: nothing is known of it but addresses, protocol and ports */
+#define PACKET_DF	 0x01 /* may not be fragmented; always so for IPv6 */
+#define PACKET_FRAGMENT	 0x02 /* one of several; the first of them has the transport header, whole */
+#define PACKET_CUT	 0x04 /* too long for its way: it leaves in fragments */
+#define PACKET_LATER	 0x08 /* a fragment, not the first: nobody is told of its fate */
+#define PACKET_QUOTED	 0x40 /* by an ICMP error: nothing is known of it but addresses, protocol and ports */
+#define PACKET_ANNOUNCED 0x10 /* no packet, but the flow of FTP data that is going to be */
 
 /* Results of packet_parse. */
 enum {

@@ -4,8 +4,8 @@
  * connection.
  *
  * A template is an entry of the connection table with client port 0. Its key is (protocol, client network, VIP, port);
- * for a service of all ports the port is 0, for one of a firewall mark protocol and port are 0 and the VIP is the mark,
- * so that all ports and all VIPs of the mark go to one server.
+ * for a service of all ports and for FTP's the port is 0, for one of a firewall mark protocol and port are 0 and the
+ * VIP is the mark, so that all ports and all VIPs of the mark go to one server.
  */
 #ifndef PIRANHA_PERSIST_H
 #define PIRANHA_PERSIST_H
@@ -41,7 +41,8 @@ static __always_inline void template_key(struct packet *t, const struct packet *
 	}
 	t->daddr = p->daddr;
 	t->proto = p->proto;
-	t->dport = service->key.port;
+	/* FTP's data connections have other ports than its control connection, and follow it. */
+	t->dport = service->key.port == bpf_htons(FTP_PORT) ? 0 : service->key.port;
 }
 
 static __always_inline int template_valid(const struct settings *s, const struct conn *t, __u32 now)

@@ -3,6 +3,7 @@
 #ifndef PIRANHA_SERVICE_H
 #define PIRANHA_SERVICE_H
 
+#include "ftp_port.h"
 #include "maps.h"
 #include "packet.h"
 
@@ -70,6 +71,14 @@ static __always_inline struct service *service_find(const struct settings *s, co
 	service = service_of_key(key);
 	if (service)
 		return service;
+	/* FTP's data connections, where they were not announced to us: those of a persistent client. */
+	if (p->proto == IPPROTO_TCP && s->flags & SETTING_FTP &&
+	    (p->dport == bpf_htons(FTP_DATA_PORT) || bpf_ntohs(p->dport) >= FIRST_FREE_PORT)) {
+		key->port = bpf_htons(FTP_PORT);
+		service = service_of_key(key);
+		if (service)
+			return service;
+	}
 	key->port = 0;
 	return service_of_key(key);
 }

@@ -6,6 +6,7 @@
  * of the data plane. Tier: slow. docs/design/sync.md.
  */
 #include "conn.h"
+#include "ftp_port.h"
 #include "persist.h"
 #include "sync.h"
 
@@ -82,6 +83,9 @@ __noinline int record_take(__u32 index)
 		return SYNC_KNOWN;
 	if (!c) {
 		__u32 extra = LIFE_FLAGS(r->life) & (CONN_TEMPLATE | CONN_KEEP_PORT);
+
+		if (d->method == METHOD_MASQ && !(extra & CONN_TEMPLATE) && ftp_controls_port(s, &p))
+			extra |= CONN_FTP;
 		int made = conn_create(s, &f, &p, r->dest, d, extra | CONN_SYNCED, 0, &reverse, &slot);
 
 		if (made)

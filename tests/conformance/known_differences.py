@@ -57,6 +57,7 @@ KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *_foreseen("extension-header-masquerade", (2, 3, 4, 6)),
     *_foreseen("extension-header-direct", (2, 3, 4, 6)),
     *_foreseen("extension-header-ipip", (2, 3, 4, 6)),
+    *_foreseen("ftp-passive-other-address", (3,)),
     *(known for name in TUNNELS for known in _foreseen(f"error-{name}", (6,))),
 )  # fmt: skip
 

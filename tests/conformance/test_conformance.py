@@ -15,14 +15,14 @@ from tests.conformance.comparison import compare
 from tests.conformance.ebpf_runner import why_not
 from tests.conformance.ipvs_runner import recorded
 from tests.conformance.known_differences import KNOWN_DIFFERENCES
-from tests.conformance.scenarios import SCENARIOS, errors, fragments, kinds, methods
+from tests.conformance.scenarios import SCENARIOS, errors, fragments, ftp, kinds, methods
 from tests.packet.bench import CAPACITY
 from tests.uml.scenario import Scenario
 
 pytestmark = pytest.mark.root
 # The hook decides about packets, hardly about choices; what XDP does not do itself it leaves to TC.
 PLAYED = [("tc", scenario) for scenario in SCENARIOS]
-PLAYED += [("xdp", scenario) for topic in (errors, fragments, kinds, methods) for scenario in topic.SCENARIOS]
+PLAYED += [("xdp", scenario) for topic in (errors, fragments, ftp, kinds, methods) for scenario in topic.SCENARIOS]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 UNPACKED = PROJECT / "build" / "uml" / "root"
 KERNEL = UNPACKED / "usr" / "bin" / "linux.uml"
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh")
-MODULES = ("ip_vs", *(f"ip_vs_{name}" for name in SCHEDULERS), "ip_vs_pe_sip", "tun", "veth", "dummy")
+MODULES = ("ip_vs", *(f"ip_vs_{name}" for name in SCHEDULERS), "ip_vs_pe_sip", "ip_vs_ftp", "tun", "veth", "dummy")
 
 TIMED_OUT = 124
 GUEST_DIED = 125

@@ -40,6 +40,8 @@ class Segment:
     word: str = ""
     payload: bytes = b""
     ttl: int = 64
+    sequence: int = 1
+    acknowledged: int = 1
 
 
 def ones_complement(data: bytes) -> int:
@@ -88,7 +90,8 @@ def pseudo_header(source: Address, target: Address, number: int, length: int) ->
 def _transport(segment: Segment) -> bytes:
     ports = struct.pack("!HH", segment.source.port, segment.target.port)
     if segment.protocol == "tcp":
-        body = ports + struct.pack("!IIBBHHH", 1, 1, 5 << 4, tcp_bits(segment.word), 8192, 0, 0) + segment.payload
+        body = ports + struct.pack("!II", segment.sequence, segment.acknowledged)
+        body += struct.pack("!BBHHH", 5 << 4, tcp_bits(segment.word), 8192, 0, 0) + segment.payload
         where = 16
     elif segment.protocol == "udp":
         body = ports + struct.pack("!HH", 8 + len(segment.payload), 0) + segment.payload

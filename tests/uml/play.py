@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Protocol
 
@@ -57,6 +58,14 @@ def wire_for(scenario: sc.Scenario) -> Wire:
     return wire
 
 
+@dataclass(slots=True)
+class Ends:
+    """What the two ends of a TCP flow send next, and have got; the client first."""
+
+    sends: list[int] = field(default_factory=lambda: [1000, 5000])
+    got: list[int] = field(default_factory=lambda: [0, 0])
+
+
 class Player:
     """One scenario on one plane. `play` gives the results, one per step."""
 
@@ -64,6 +73,7 @@ class Player:
         self._plane = plane
         self._wire = wire
         self._chosen: dict[Flow, Seen] = {}
+        self._ends: dict[Flow, Ends] = {}
 
     def play(self, scenario: sc.Scenario) -> list[Any]:
         return [self._step(step) for step in scenario.steps]
@@ -74,6 +84,8 @@ class Player:
                 return [self._open(step, number) for number in range(step.count)]
             case sc.Send():
                 return self._send(step)
+            case sc.Say():
+                return self._say(step)
             case sc.ServerSend():
                 protocol, _, source = step.source.partition(" ")
                 segment = Segment(protocol=protocol, source=Endpoint.parse(source), target=Endpoint.parse(step.to),
@@ -147,6 +159,43 @@ class Player:
                 raise ValueError(f"{step.to} from {flow[1]}: no masqueraded server answers here")
             outcomes.append(f"{outcome} = {self._state(flow)}" if step.states else outcome)
         return outcomes
+
+    def _say(self, step: sc.Say) -> list[str]:
+        protocol, target = _flow_text(step.to)
+        flow = (protocol, Endpoint(address=ip_address(step.client), port=step.port), target)
+        if flow not in self._ends:
+            self._ends[flow] = Ends()
+            for side, word in (("C", "SYN"), ("S", "SYN+ACK"), ("C", "ACK")):
+                self._say_one(flow, side, word, b"")
+        lines = [line.partition(":") for line in step.lines]
+        return [self._say_one(flow, side, "PSH+ACK", text.encode()) for side, _, text in lines]
+
+    def _say_one(self, flow: Flow, side: str, word: str, payload: bytes) -> str:
+        ends, server = self._ends[flow], side == "S"
+        source, target = (flow[1], flow[2])
+        if server:
+            chosen = self._chosen[flow].segment
+            assert chosen is not None
+            source, target = (chosen.target, flow[1])
+        segment = Segment(protocol=flow[0], source=source, target=target, word=word, payload=payload,
+                          sequence=ends.sends[server], acknowledged=ends.got[server])  # fmt: skip
+        packet = build_packet(segment)
+        if server:
+            _, delivered = self._wire.from_server(packet, source.address)
+        else:
+            delivered, _ = self._wire.from_client(packet)
+        if len(delivered) != 1 or delivered[0].segment is None:
+            return "dropped" if not delivered else _joined([_icmp(seen) for seen in delivered])
+        seen = delivered[0].segment
+        if not server:
+            self._chosen[flow] = delivered[0]
+        begins = "SYN" in word
+        ends.sends[server] += len(payload) + begins
+        ends.got[not server] = seen.sequence + len(seen.payload) + begins
+        outcome = (
+            f"client {seen.source}{_soundness(delivered[0])}" if server else self._to_server(segment, delivered[0])
+        )
+        return f"{outcome} seq {seen.sequence} ack {seen.acknowledged} {seen.payload.decode()!r}"
 
     def _error(self, step: sc.SendError) -> str:
         protocol, target = _flow_text(step.to)

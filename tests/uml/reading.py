@@ -182,12 +182,14 @@ def _read_transport(packet: Packet, so_far: Seen) -> Seen:
     body = packet.body
     source_port, target_port = struct.unpack_from("!HH", body)
     word, payload, sound, summed = "", b"", so_far.sound, True
+    sequence, acknowledged = 1, 1
     if packet.number == 132:
         word = CHUNK_WORDS.get(body[12], str(body[12]))
         sound = sound and struct.unpack_from("<I", body, 8)[0] == crc32c(body[:8] + b"\0\0\0\0" + body[12:])
     else:
         if packet.number == 6:
             word, payload = tcp_word(body[13]), body[(body[12] >> 4) * 4 :]
+            sequence, acknowledged = struct.unpack_from("!II", body, 4)
         else:
             payload, summed = body[8:], body[6:8] != b"\0\0"
         covered = pseudo_header(packet.source, packet.target, packet.number, len(body)) + body
@@ -199,5 +201,7 @@ def _read_transport(packet: Packet, so_far: Seen) -> Seen:
         word=word,
         payload=payload,
         ttl=packet.ttl,
+        sequence=sequence,
+        acknowledged=acknowledged,
     )
     return replace(so_far, segment=segment, sound=sound, summed=summed)

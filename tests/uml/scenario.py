@@ -9,6 +9,7 @@ one result per step, JSON-able too; two planes agree when their results are equa
     SetOption           "ok"
     Open                a list with one *outcome* for each first packet (or for the whole handshake: see `establish`)
     Send                a list with one outcome for each packet; with `states`, "outcome = STATE" (the entry's state after)
+    Say                 a list with one outcome for each line: who got it, sequence and acknowledgement, and the text as it came
     SendError, Echo     one outcome; an error sent on is "from SOURCE icmp ..." to the client, "to SERVER icmp ..." to a server
     Await               "gone", or "still there" when the bound passed
     Look                a dict: `services` and, where asked for, `connections`
@@ -199,6 +200,20 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Say:
+    """Text between the two ends of a masqueraded TCP flow, as two honest ends count it.
+
+    Each of `lines` is `C:TEXT` from the client or `S:TEXT` from its real server. The first `Say` of a flow begins with the
+    handshake. Each end numbers what it sends, from 1000 (client) and 5000 (server) on, and confirms what it got.
+    """
+
+    to: str
+    lines: tuple[str, ...]
+    client: str = "10.1.0.1"
+    port: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSend:
     """One packet that a real server begins: from its endpoint to any other, as the flow text and target say."""
 
@@ -264,12 +279,12 @@ class Look:
 
 Step = (
     AddService | EditService | DeleteService | AddDestination | EditDestination | DeleteDestination | Flush | Zero
-    | SetTimeouts | SetOption | SetMark | SetMtu | Open | Send | ServerSend | SendError | Echo | Await | Look
+    | SetTimeouts | SetOption | SetMark | SetMtu | Open | Send | Say | ServerSend | SendError | Echo | Await | Look
 )  # fmt: skip
 STEPS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (AddService, EditService, DeleteService, AddDestination, EditDestination, DeleteDestination, Flush, Zero,
-                 SetTimeouts, SetOption, SetMark, SetMtu, Open, Send, ServerSend, SendError, Echo, Await, Look)
+                 SetTimeouts, SetOption, SetMark, SetMtu, Open, Send, Say, ServerSend, SendError, Echo, Await, Look)
 }  # fmt: skip
 TIMEOUT_TOLERANCE_S = 5
 

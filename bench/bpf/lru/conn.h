@@ -83,6 +83,17 @@ static __always_inline void reply_key(struct conn_key *k, const struct conn *c, 
 	k->proto = LIFE_PROTO(c->life);
 }
 
+/* Nothing of the peer outlives its time for the sake of what it holds. */
+static __always_inline __u32 conn_holds(const struct conn *c)
+{
+	return 0;
+}
+
+static __always_inline int conn_over(const struct conn *c, __u32 now)
+{
+	return conn_expired(c, now);
+}
+
 /* Templates of the peer end with `conn_end` and are never assured. */
 static __always_inline void conn_hide(const struct flow *f, __u32 slot)
 {

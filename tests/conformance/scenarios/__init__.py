@@ -7,6 +7,7 @@ from tests.conformance.scenarios import (
     edits,
     errors,
     fragments,
+    ftp,
     hashed,
     kinds,
     least,
@@ -37,6 +38,7 @@ TOPICS = (
     fragments,
     states,
     sctp_states,
+    ftp,
 )
 SCENARIOS: tuple[Scenario, ...] = tuple(scenario for topic in TOPICS for scenario in topic.SCENARIOS)
 

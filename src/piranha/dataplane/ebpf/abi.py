@@ -28,6 +28,7 @@ REV_WAYS = 8
 SLOT_WORDS = 16
 STATES = 16
 OWN_MACS = 8
+FTP_PORTS = 8
 FILTER_BITS = 15
 NO_DEST = 0xFFFFFFFF
 
@@ -41,6 +42,9 @@ CONN_TEMPLATE = 0x0010
 CONN_KEEP_PORT = 0x0020
 CONN_SYNCED = 0x0040
 CONN_RETIRED = 0x0080
+CONN_FTP = 0x0100
+CONN_PORT_BELOW = 0x0200
+CONN_NO_CPORT = 0x0400
 
 
 class DestFlag(IntFlag):
@@ -64,6 +68,7 @@ class SettingFlag(IntFlag):
     MASQ = 0x01
     MARKS = 0x02
     MARK_ANY = 0x04
+    FTP = 0x08
 
 
 class Rule(IntFlag):
@@ -139,6 +144,7 @@ SCTP_STATES: tuple[tuple[str, int], ...] = (
 TCP_ESTABLISHED = 1
 TCP_FIN_WAIT = 4
 UDP_TIMEOUT_S = 300
+FTP_PORT = 21
 
 ADDR = ("u1", (16,))
 
@@ -242,6 +248,7 @@ SETTINGS = np.dtype(
         ("conn_reuse_mode", "<u4"),
         ("mark_rules", "<u4"),
         ("defences", "<u4"),
+        ("ftp_ports", ">u2", (FTP_PORTS,)),
     ]
 )
 DEFENCE = np.dtype(
@@ -258,6 +265,18 @@ DEFENCE = np.dtype(
         ("idle_counter", "<i4", (16,)),
         ("pad", "<u4"),
         ("entries_dropped", "<u8"),
+    ]
+)
+FTP_KEY = np.dtype([("flow", ">u4", (9,))])
+FTP_CONTROL = np.dtype(
+    [
+        ("position", "<u4"),
+        ("before", "<i4"),
+        ("after", "<i4"),
+        ("children", "<u4"),
+        ("expected", "u1"),
+        ("latest", "u1"),
+        ("pad", "u1", (2,)),
     ]
 )
 MARK_RULE = np.dtype(
@@ -295,6 +314,8 @@ LAYOUTS: dict[str, np.dtype[np.void]] = {
     "settings": SETTINGS,
     "defence": DEFENCE,
     "filter_line": FILTER_LINE,
+    "ftp_key": FTP_KEY,
+    "ftp_control": FTP_CONTROL,
     "locality": LOCALITY,
     "mark_rule": MARK_RULE,
     "sweep_args": SWEEP_ARGS,

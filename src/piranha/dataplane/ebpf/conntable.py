@@ -113,14 +113,13 @@ class ConnectionTable:
         protocol, number, flags = Protocol(life & 0xFF), life >> 8 & 0xFF, life >> 16
         left = (int(entry["expires"]) - now + 2**31) % 2**32 - 2**31
         template = bool(flags & abi.CONN_TEMPLATE)
-        port = int(dest["port"])
         virtual = abi.unpack_address(entry["vaddr"])
         if flags & abi.CONN_RETIRED:
             port = _RETIRED_PORT
         elif not entry["dest"]:
             port = 0  # a bypassed connection, which IPVS shows so
-        elif flags & abi.CONN_KEEP_PORT or not port or (template and not entry["vport"]):
-            port = int(entry["vport"])
+        else:
+            port = _destination_port(flags, int(entry["vport"]), int(dest["port"]))
         return Connection(
             protocol=protocol,
             client=abi.unpack_address(entry["caddr"]),
@@ -135,6 +134,14 @@ class ConnectionTable:
             # In a mark's template the mark stands in the place of the VIP.
             mark=int(virtual) & 0xFFFFFFFF if template and protocol is Protocol.IP else 0,
         )
+
+
+def _destination_port(flags: int, virtual_port: int, port: int) -> int:
+    """As `conn_dport` in `bpf/conn_life.h` has it; that of a template of all ports is 0."""
+    all_ports = flags & abi.CONN_TEMPLATE and not virtual_port
+    if flags & abi.CONN_KEEP_PORT or not port or all_ports:
+        return virtual_port
+    return port - 1 if flags & abi.CONN_PORT_BELOW else port
 
 
 def _state_name(protocol: Protocol, number: int, template: bool) -> str:

@@ -155,7 +155,8 @@ class Departures:
         entries["client"], entries["virtual"], entries["server"] = rows["caddr"], rows["vaddr"], dests["addr"]
         entries["client_port"], entries["virtual_port"] = rows["cport"], rows["vport"]
         own = ((flags & abi.CONN_KEEP_PORT) != 0) | (dests["port"] == 0) | (template & (rows["vport"] == 0))
-        entries["server_port"] = np.where(own, rows["vport"], dests["port"])
+        below = (flags & abi.CONN_PORT_BELOW) != 0
+        entries["server_port"] = np.where(own, rows["vport"], dests["port"] - below)
         entries["protocol"], entries["state"] = life, (life >> np.uint32(8)) & 0xFF
         entries["mark"] = marks
         left = (half[:, _EXPIRES] - now).view(np.int32)
@@ -164,6 +165,7 @@ class Departures:
             _METHODS[flags & abi.CONN_METHOD]
             | np.where((flags & abi.CONN_INACTIVE) != 0, np.uint32(Flag.INACTIVE), np.uint32(0))
             | np.where(template, np.uint32(Flag.TEMPLATE), np.uint32(0))
+            | np.where((flags & abi.CONN_NO_CPORT) != 0, np.uint32(Flag.NO_CLIENT_PORT), np.uint32(0))
         )
         v4 = is_ipv4(rows["caddr"])
         entries["version"] = np.where(v4, 4, 6)

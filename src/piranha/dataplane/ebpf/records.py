@@ -35,6 +35,7 @@ from piranha.model.service import (
     DestinationKey,
     DestinationStatus,
     ForwardingMethod,
+    Protocol,
     Service,
     ServiceKey,
     ServiceStatus,
@@ -59,7 +60,7 @@ class Records:
         self._service_indices = Indices(len(tables.services), "service")
         self._dest_indices = Indices(len(tables.dests), "destination")
         self._serial = 0
-        self._marks = 0
+        self._marks = self._ftp = 0
         self._leaving_services: list[tuple[float, int]] = []
         self._trash: defaultdict[ServiceKey, dict[DestinationKey, DestinationRecord]] = defaultdict(dict)
         self.addresses: defaultdict[IPAddress, set[int]] = defaultdict(set)
@@ -189,7 +190,7 @@ class Records:
         self._tables.maps["service_ids"].update(abi.pack_service_key(service.key), index.to_bytes(4, "little"))
         self._filter.add(service.key.address, FilterBit.VIP)
         self._services[service.key] = ServiceRecord(index, service)
-        self._note_mark(service.key, 1)
+        self._note_kind(service.key, 1)
 
     def _start_counting(self, index: int, key: ServiceKey) -> None:
         """A service begins at 0, though destinations of a former one may return with what they have counted."""
@@ -239,13 +240,16 @@ class Records:
         self._filter.remove(key.address, FilterBit.VIP)
         self._leaving_services.append((now + _SERVICE_GRACE_S, record.index))
         del self._services[key]
-        self._note_mark(key, -1)
+        self._note_kind(key, -1)
 
-    def _note_mark(self, key: ServiceKey, count: int) -> None:
-        """Packets are asked for their mark while a service has one."""
+    def _note_kind(self, key: ServiceKey, count: int) -> None:
+        """Packets are asked for their mark while a service has one, and read for FTP while one may carry it."""
         if key.mark:
             self._marks += count
             self.settings.set_flag(SettingFlag.MARKS, self._marks > 0)
+        if key.mark or (key.protocol is Protocol.TCP and key.port in (0, *self.settings.ftp_ports())):
+            self._ftp += count
+            self.settings.set_flag(SettingFlag.FTP, self._ftp > 0)
 
     def _add_destination(self, record: ServiceRecord, destination: Destination) -> None:
         if destination.key in record.destinations:
@@ -401,7 +405,7 @@ class Records:
         found = read_back(self._tables, self._clock.now())
         for service in found.services:
             self._services[service.service.key] = service
-            self._note_mark(service.service.key, 1)
+            self._note_kind(service.service.key, 1)
             self._filter.add(service.service.key.address, FilterBit.VIP)
             for destination in service.destinations.values():
                 self._adopt_destination(service.service.key, destination)

@@ -127,6 +127,10 @@ class Settings:
         self._locality.set_expirations(rules.lblc_expiration, rules.lblcr_expiration)
         self._tables.weigh()
 
+    def ftp_ports(self) -> tuple[int, ...]:
+        """Virtual ports whose masqueraded connections are read as FTP's control connections."""
+        return tuple(int(port) for port in self._tables.settings["ftp_ports"][0] if port)
+
     def set_flag(self, flag: SettingFlag, on: bool) -> None:
         flags = int(self._tables.settings["flags"][0])
         self._tables.settings["flags"][0] = flags | flag if on else flags & ~int(flag)

@@ -32,6 +32,8 @@ OBJECT = Path(__file__).parent / "objects" / "lb.bpf.o"
 SLOTS_PER_CONNECTION = 2
 # Words of the reverse index for each connection: half as many again as slots, so that its short lines never fill first.
 REVERSE_WORDS_PER_CONNECTION = 3
+# Of so many connections one may be the control connection of an FTP session that transferred something.
+CONNECTIONS_PER_FTP_CONTROL = 32
 # The ticker walks the whole table once in this many ticks.
 TICKS_PER_WALK = 50
 TICK_MS = 20
@@ -69,6 +71,7 @@ class Capacity:
             "servers": self.destinations,
             "service_stats": self.services,
             "slots": max(1, self.slot_words // abi.SLOT_WORDS),
+            "ftp_controls": max(64, self.connections // CONNECTIONS_PER_FTP_CONTROL),
         }
 
 
@@ -115,6 +118,7 @@ class Tables:
         s["hz"] = hz
         s["route_shift"] = hz.bit_length()
         s["conn_reuse_mode"] = 1
+        s["ftp_ports"][0] = abi.FTP_PORT
         s["rules"] = abi.Rule.PMTU_DISC
         s["icmp_rate"], s["icmp_burst"] = 1000, 100
         s["tcp_timeout"][: len(abi.TCP_STATES)] = [seconds * hz for _, seconds in abi.TCP_STATES]
