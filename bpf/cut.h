@@ -17,7 +17,8 @@
 #include "packet.h"
 #include "workbench.h"
 
-#define CUT_LONGEST 0x3fff /* most data of one packet that is cut */
+#define CUT_LONGEST 0xffff /* most data of one packet that is cut */
+#define CUT_PIECE   0x3fff /* most of it in one frame: the kernel makes no longer ones here */
 #define CUT_FRAME   128	   /* a frame may be longer than what is in it; some devices' headers allow no shorter one */
 #define CUT_LEAST   8	   /* fragments begin at multiples of this */
 #define CUT_HEAD_V4 (ETH_HLEN + sizeof(struct iphdr))
@@ -27,15 +28,23 @@
 
 /* Place and length of a fragment are bounded apart from each other, for the verifier. */
 struct cut_room {
-	__u8 data[2 * (CUT_LONGEST + 1)];
+	__u8 data[CUT_LONGEST + 1 + CUT_PIECE + 1];
 };
 
+/* One for each CPU, by its number: values of per-CPU maps are no larger than 32 KiB. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct cut_room);
 } cut_room SEC(".maps");
+
+static __always_inline struct cut_room *cut_room_get(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&cut_room, &cpu);
+}
 
 struct cut {
 	struct __sk_buff *skb;
@@ -65,9 +74,8 @@ static __always_inline void cut_header_v6(struct cut_head *h, const struct cut *
 
 static long cut_visit(__u32 i, struct cut *c)
 {
-	__u32 zero = 0;
 	struct workbench *w = workbench_get();
-	struct cut_room *room = bpf_map_lookup_elem(&cut_room, &zero);
+	struct cut_room *room = cut_room_get();
 	__u32 at = i * c->step, headers = c->v6 ? CUT_HEAD_V6 : CUT_HEAD_V4;
 
 	if (!w || !room || at >= c->length)
@@ -87,9 +95,9 @@ static long cut_visit(__u32 i, struct cut *c)
 		  : bpf_skb_store_bytes(c->skb, 0, &w->cut.eth, CUT_HEAD_V4, 0))
 		return 1;
 	barrier_var(at);
+	size--; /* for verifiers that do not see that what is not 0 is at least 1 */
 	barrier_var(size);
-	if (at > CUT_LONGEST || !size || size > CUT_LONGEST ||
-	    bpf_skb_store_bytes(c->skb, headers, room->data + at, size, 0))
+	if (at > CUT_LONGEST || size >= CUT_PIECE || bpf_skb_store_bytes(c->skb, headers, room->data + at, size + 1, 0))
 		return 1;
 	if (!last && bpf_clone_redirect(c->skb, c->ifindex, 0))
 		return 1;
@@ -128,11 +136,11 @@ static __always_inline int cut_take(struct cut *c, struct cut_head *h, struct cu
 		c->first = bpf_ntohs(h->v4.frag_off) & (IP_OFFSET | IP_MORE);
 		h->eth.h_proto = bpf_htons(ETH_P_IP);
 	}
-	__u32 length = c->length;
+	__u32 length = c->length - 1;
 	barrier_var(length);
-	if (!length || length > CUT_LONGEST)
+	if (length >= CUT_LONGEST)
 		return -1;
-	return bpf_skb_load_bytes(c->skb, from, room->data, length);
+	return bpf_skb_load_bytes(c->skb, from, room->data, length + 1);
 }
 
 /* To whom the frames of `cut_send` go. */
@@ -152,9 +160,8 @@ static __always_inline void cut_address(const __u8 *dmac, const __u8 *smac)
  */
 __noinline int cut_send(struct __sk_buff *skb, __u32 ifindex)
 {
-	__u32 zero = 0;
 	struct workbench *w = workbench_get();
-	struct cut_room *room = bpf_map_lookup_elem(&cut_room, &zero);
+	struct cut_room *room = cut_room_get();
 	struct cut c = {.skb = skb, .ifindex = ifindex};
 
 	if (!skb || !w || !room)
@@ -166,7 +173,7 @@ __noinline int cut_send(struct __sk_buff *skb, __u32 ifindex)
 	__u32 headers = (c.v6 ? CUT_HEAD_V6 : CUT_HEAD_V4) - L3_OFFSET;
 	__be16 kind = c.v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 
-	__u32 mtu = w->cut_mtu < CUT_LONGEST ? w->cut_mtu : CUT_LONGEST;
+	__u32 mtu = w->cut_mtu < CUT_PIECE ? w->cut_mtu : CUT_PIECE;
 
 	if (mtu < headers + CUT_LEAST) {
 		reason_count(REASON_TOO_BIG);

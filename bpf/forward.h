@@ -14,6 +14,7 @@
 #include "packet.h"
 #include "rewrite.h"
 #include "route.h"
+#include "segment.h"
 #include "tunnel.h"
 #include "workbench.h"
 
@@ -207,6 +208,8 @@ static __always_inline int forward_to_server(void *ctx, const int hook, const st
 	} else if (method == METHOD_TUNNEL && nh) {
 		int failed = tunnel_wrap(ctx, hook, s, p, d, &nh->source);
 
+		if (hook == HOOK_TC && failed == REASON_UNSUPPORTED)
+			return segments_send(ctx, p, d, nh);
 		if (failed)
 			return verdict_drop(hook, failed);
 	}

@@ -75,7 +75,7 @@ static __always_inline __u16 pseudo_sum(const struct packet *p, __u32 length)
  * Make the kernel forget that a checksum is left to the device: it does so when the place where the sum begins is cut
  * off in front. (Before 6.2 it looks before it cuts: so there are two.)
  */
-static __always_inline int checksum_unflag(struct __sk_buff *skb, struct workbench *w, __u32 l4)
+static __noinline int checksum_unflag(struct __sk_buff *skb, struct workbench *w, __u32 l4)
 {
 	__u32 head = l4 - L3_OFFSET + 24; /* more than the frame's header behind that place */
 

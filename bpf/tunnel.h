@@ -138,35 +138,13 @@ static __always_inline __be16 tunnel_source_port(const struct settings *s, const
 	return bpf_htons(GUE_PORTS | (hash >> 48 & ~GUE_PORTS));
 }
 
-/*
- * What comes between the headers, for GUE and GRE. A super-packet's checksum would have to be made anew for each of its
- * pieces, and the kernel does not do that for us: then UDP over IPv4 goes without, which every receiver takes, and
- * what must have one is refused. 0 or a reason.
- */
-static __always_inline int tunnel_shim(void *ctx, const int hook, const struct packet *p, const struct dest *d,
-				       const union addr *source)
+/* What comes between the headers, for GUE and GRE, to the workbench. `inner` is what the packet inside sums to. */
+static __always_inline void shim_write(const struct settings *s, struct workbench *w, const struct packet *p,
+				       const struct dest *d, const union addr *source, int csum, int inner)
 {
-	struct settings *s = settings_get();
-	struct workbench *w = workbench_get();
-
-	if (!s || !w)
-		return REASON_REWRITE_FAILED;
 	__be32 *shim = w->shim;
-	int csum = tunnel_has_csum(d), inner = 0;
 	__u16 length = bpf_htons(p->length + SHIM_WORDS * 4); /* of the UDP datagram */
 
-	if (csum && hook == HOOK_TC && ((struct __sk_buff *)ctx)->gso_size) {
-		if (d->tunnel_type != TUNNEL_GUE || is_outer_v6(d))
-			return REASON_UNSUPPORTED;
-		csum = 0;
-	}
-	if (csum) {
-		inner = packet_sum(ctx, hook, p);
-		if (inner < 0 && hook == HOOK_TC)
-			inner = packet_sum_walk(ctx, L3_OFFSET, p->length);
-		if (inner < 0)
-			return REASON_REWRITE_FAILED;
-	}
 	if (d->tunnel_type == TUNNEL_GRE) {
 		__u32 type = p->v6 ? ETH_P_IPV6 : ETH_P_IP;
 
@@ -177,7 +155,7 @@ static __always_inline int tunnel_shim(void *ctx, const int hook, const struct p
 
 			*(__u16 *)&shim[1] = ~csum_fold(sum);
 		}
-		return 0;
+		return;
 	}
 	__be16 *udp = (__be16 *)shim;
 
@@ -200,6 +178,36 @@ static __always_inline int tunnel_shim(void *ctx, const int hook, const struct p
 		if (!udp[3])
 			udp[3] = 0xffff;
 	}
+}
+
+/*
+ * What comes between the headers, for GUE and GRE. A super-packet's checksum would have to be made anew for each of its
+ * pieces, and the kernel does not do that for us: then UDP over IPv4 goes without, which every receiver takes, and
+ * what must have one is refused. 0 or a reason.
+ */
+static __always_inline int tunnel_shim(void *ctx, const int hook, const struct packet *p, const struct dest *d,
+				       const union addr *source)
+{
+	struct settings *s = settings_get();
+	struct workbench *w = workbench_get();
+
+	if (!s || !w)
+		return REASON_REWRITE_FAILED;
+	int csum = tunnel_has_csum(d), inner = 0;
+
+	if (csum && hook == HOOK_TC && ((struct __sk_buff *)ctx)->gso_size) {
+		if (d->tunnel_type != TUNNEL_GUE || is_outer_v6(d))
+			return REASON_UNSUPPORTED;
+		csum = 0;
+	}
+	if (csum) {
+		inner = packet_sum(ctx, hook, p);
+		if (inner < 0 && hook == HOOK_TC)
+			inner = packet_sum_walk(ctx, L3_OFFSET, p->length);
+		if (inner < 0)
+			return REASON_REWRITE_FAILED;
+	}
+	shim_write(s, w, p, d, source, csum, inner);
 	return 0;
 }
 

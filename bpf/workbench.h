@@ -25,6 +25,26 @@ struct cut_head {
 	};
 };
 
+/* A super-packet that is cut up: what its segments have in common, and the one under way. */
+struct segments {
+	__be32 head[64]; /* the segment's IP and TCP headers */
+	struct packet packet;
+	struct dest dest;
+	union addr source; /* of the tunnel */
+	__u32 ifindex;
+	__u32 length; /* of all data */
+	__u32 step;
+	__u32 at; /* where the segment's data begins */
+	__u32 sequence;
+	__u32 headers;	/* bytes of them */
+	__u32 slice_at; /* data that is being summed */
+	__u32 slice_left;
+	__u32 slice_sum;
+	__u16 id;
+	__u8 flags;
+	__u8 failed;
+};
+
 struct workbench {
 	struct packet template_key;
 	struct flow template_flow;
@@ -41,6 +61,7 @@ struct workbench {
 	__be32 shim[SHIM_WORDS];
 	__be32 chunk[WORKBENCH_CHUNK / 4]; /* of a packet that is read whole */
 	struct cut_head cut;
+	struct segments segments;
 	__u32 cut_mtu; /* most that each fragment may have */
 };
 

@@ -14,10 +14,12 @@ import ctypes
 import itertools
 import json
 import os
+import socket
 import struct
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, TypeVar
@@ -46,6 +48,7 @@ from piranha.model.service import (
 )
 
 T = TypeVar("T")
+PACKET_OUTGOING = 4  # linux/if_packet.h
 _libc = ctypes.CDLL(None, use_errno=True)
 CLIENT_MAC, SERVER_MAC = "02:00:00:00:00:c1", "02:00:00:00:00:51"
 VIP = {4: "10.9.0.1", 6: "fd09::1"}
@@ -263,6 +266,34 @@ class Bench:
         lines = len(self.tables.tags) // abi.CONN_WAYS
         alive, freed, _ = self.tables.sweep(0, lines)
         return alive, freed
+
+
+@contextmanager
+def outgoing(bench: Bench, dev: str) -> Iterator[socket.socket]:
+    """A socket that hears what leaves by a device of the director."""
+    heard = bench.net.inside(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)))
+    with heard:
+        heard.bind((dev, 3))
+        heard.setblocking(False)
+        yield heard
+
+
+def leave(
+    bench: Bench, packet: Packet | bytes, dev: str = "cl", to: str = "rs", mac: str = SERVER_MAC, *, gso: int = 0
+) -> list[bytes]:
+    """The frames that come of a packet, in order: those that leave on the way, and the one that the program returns."""
+    frames = []
+    with outgoing(bench, to) as heard:
+        out = bench.run(packet, dev, gso=gso)
+        while True:
+            try:
+                frame, where = heard.recvfrom(65536)
+            except BlockingIOError:
+                break
+            if where[2] == PACKET_OUTGOING and frame[:6] == bytes.fromhex(mac.replace(":", "")):
+                frames.append(frame)
+    assert out.verdict == "redirect", bench.reasons()
+    return [*frames, out.raw]
 
 
 def assert_checksums(raw: bytes) -> None:

@@ -5,9 +5,6 @@ client ══ 1300 bytes without DF ══▶ VIP ─── way of 600 bytes ─
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,40 +17,13 @@ from piranha.dataplane.ebpf.abi import NextHopFlag
 from piranha.dataplane.port import SetSettings
 from piranha.model.rules import PlaneRules
 from piranha.model.service import ForwardingMethod, Protocol
-from tests.packet.bench import CLIENT_MAC, SERVER, SERVER_MAC, Bench, assert_checksums
+from tests.packet.bench import CLIENT_MAC, SERVER, SERVER_MAC, Bench, assert_checksums, leave
 from tests.packet.test_fragments import DATA, opening, pieces
 from tests.packet.test_tunnel_icmp import client_part, error, sent
 from tests.packet.test_tunnels import ALL, GUE_CSUM, IPIP, KINDS, Kind, expected, opened, served
 
 MTU = 600
 LOADS = (b"", b"x", DATA[:7], DATA[:517], DATA[:530], DATA[:1101], DATA[:1472])
-PACKET_OUTGOING = 4
-
-
-@contextmanager
-def outgoing(bench: Bench, dev: str) -> Iterator[socket.socket]:
-    """A socket that hears what leaves by a device of the director."""
-    heard = bench.net.inside(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)))
-    with heard:
-        heard.bind((dev, 3))
-        heard.setblocking(False)
-        yield heard
-
-
-def leave(bench: Bench, packet: Packet | bytes, dev: str = "cl", to: str = "rs", mac: str = SERVER_MAC) -> list[bytes]:
-    """The frames that come of a packet, in order: those that leave on the way, and the one that the program returns."""
-    frames = []
-    with outgoing(bench, to) as heard:
-        out = bench.run(packet, dev)
-        while True:
-            try:
-                frame, where = heard.recvfrom(65536)
-            except BlockingIOError:
-                break
-            if where[2] == PACKET_OUTGOING and frame[:6] == bytes.fromhex(mac.replace(":", "")):
-                frames.append(frame)
-    assert out.verdict == "redirect", bench.reasons()
-    return [*frames, out.raw]
 
 
 def whole(frames: list[bytes], mtu: int = MTU) -> bytes:

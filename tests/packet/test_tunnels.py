@@ -18,7 +18,7 @@ from scapy.packet import Packet, Raw
 from piranha.dataplane.port import EditDestination, SetSettings
 from piranha.model.rules import PlaneRules
 from piranha.model.service import ForwardingMethod, Protocol, ServiceKey, TunnelChecksum, TunnelType
-from tests.packet.bench import CLIENT, DIRECTOR, SERVER, VIP, Bench, assert_checksums
+from tests.packet.bench import CLIENT, DIRECTOR, SERVER, SERVER_MAC, VIP, Bench, assert_checksums, leave
 from tests.packet.test_fragments import IP_LAYER, big, opening, pieces
 
 PORT = 6080
@@ -291,15 +291,47 @@ def test_errors_about_replies(tc: Bench, kind: Kind, inner: int, outer: int) -> 
 # ---- super-packets ----
 
 
-@pytest.mark.parametrize(("kind", "outer"), [(GRE_CSUM, 4), (GRE_CSUM, 6), (GUE_CSUM, 6)], ids=str)
+@pytest.mark.parametrize(("kind", "outer"), [(GRE_CSUM, 4), (GRE_CSUM, 6), (GUE_CSUM, 6), (GUE_REMCSUM, 6)], ids=str)
 @pytest.mark.parametrize("inner", [4, 6])
-def test_super_packets_that_need_a_checksum(tc: Bench, kind: Kind, inner: int, outer: int) -> None:
-    """The kernel cuts them up behind us and would give every piece the checksum of the whole."""
+@pytest.mark.parametrize("size", [2400, 2399, 2801, 3002, 3003])
+def test_super_packets_that_need_a_checksum(tc: Bench, kind: Kind, inner: int, outer: int, size: int) -> None:
+    """Segments of TCP are made here, as the kernel would make them, but for the checksum around them."""
     served(tc, kind, inner, outer)
     tc.run(tc.to_vip(inner, TCP, 5000, flags="S"))
-    request = tc.to_vip(inner, TCP, 5000, flags="A", load=bytes(3000), ip={"flags": "DF"} if inner == 4 else {})
-    assert tc.run(request, gso=1400).verdict == "drop"
-    assert tc.reasons() == {"unsupported": 1}
+    load = bytes(i * i % 253 for i in range(size))
+    ip = {"flags": "DF", "id": 65535} if inner == 4 else {}
+    options = [("NOP", None), ("NOP", None), ("Timestamp", (7, 8))]
+    request = tc.to_vip(inner, TCP, 5000, seq=0xFFFFFF00, flags="FPAC", options=options, load=load, ip=ip)
+    frames = leave(tc, request, gso=1400)
+    overhead = (20 if outer == 4 else 40) + kind.shim
+    step = 1400 - overhead
+    assert len(frames) == -(-size // step)
+    assert sum(len(frame) - 14 for frame in frames) == size + len(frames) * (overhead + (20 if inner == 4 else 40) + 32)
+    for number, frame in enumerate(frames):
+        assert frame[:14].hex() == (SERVER_MAC + tc.net.mac["rs"]).replace(":", "") + ("0800" if outer == 4 else "86dd")
+        wrapper, inside = opened(frame, kind, inner, outer)
+        segment = inside[TCP]
+        first, last = number == 0, number == len(frames) - 1
+        assert bytes(segment.payload) == load[number * step : (number + 1) * step]
+        assert segment.seq == (0xFFFFFF00 + number * step) % 2**32
+        assert str(segment.flags) == ("FP" if last else "") + "A" + ("C" if first else "")
+        assert segment.options == options
+        assert inner == 6 or inside.id == (65535 + number) % 65536
+        assert ttl_of(wrapper) == ttl_of(inside) == 63
+        assert_checksums(frame[:12] + (b"\x08\0" if inner == 4 else b"\x86\xdd") + bytes(inside))
+    assert tc.reasons() == {}
+    (status,) = tc.plane.snapshot()
+    assert status.counters.in_packets == 2
+
+
+def test_super_packets_that_cannot_be_cut_up(tc: Bench) -> None:
+    """Datagrams; and segments of which nothing would be left."""
+    served(tc, GRE_CSUM, 4, 4, UDP)
+    assert tc.run(tc.to_vip(4, UDP, 5000, load=bytes(3000)), gso=1400).verdict == "drop"
+    served(tc, GRE_CSUM, 4, 4)
+    tc.run(tc.to_vip(4, TCP, 5000, flags="S"))
+    assert tc.run(tc.to_vip(4, TCP, 5000, flags="A", load=bytes(3000)), gso=80).verdict == "drop"
+    assert tc.reasons() == {"unsupported": 2}
 
 
 def test_wrong_checksums_stay_wrong(bench: Bench) -> None:

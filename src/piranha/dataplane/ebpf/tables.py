@@ -21,7 +21,7 @@ from piranha.dataplane.ebpf.map import BpfMap
 from piranha.dataplane.ebpf.object import BpfObject
 from piranha.dataplane.ebpf.pins import Pins
 from piranha.dataplane.ebpf.programs import PinnedPrograms
-from piranha.dataplane.ebpf.syscall import prog_test_run
+from piranha.dataplane.ebpf.syscall import possible_cpus, prog_test_run
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Capacity:
             "service_ids": self.services,
             "servers": self.destinations,
             "service_stats": self.services,
+            "cut_room": possible_cpus(),
             "slots": max(1, self.slot_words // abi.SLOT_WORDS),
             "ftp_controls": max(64, self.connections // CONNECTIONS_PER_FTP_CONTROL),
         }
