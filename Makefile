@@ -56,7 +56,7 @@ docs: build ## write the generated reference pages anew
 compatibility: build $(VENV)/dev ## play the conformance suite and write docs/reference/ipvs-compatibility.md anew
 	@$(SUDO) $(BIN)/python tools/generate_compatibility.py
 
-bench: test-packages build $(VENV)/dev ## measure, against peers in the same run; writes bench/results/
+bench: test-packages uml build $(VENV)/dev ## measure, against peers in the same run; writes bench/results/
 	@$(SUDO) $(BIN)/python -m bench $(BENCH)
 
 build: packages $(VENV)/run ## the virtual environment and the BPF objects

@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.bench import Bench
-from bench.cases import agreement, control, established, floor, listing, memory, new_connection, schedulers, services
+from bench.cases import (
+    agreement,
+    control,
+    established,
+    floor,
+    ipvsadm,
+    listing,
+    memory,
+    new_connection,
+    schedulers,
+    services,
+)
 from bench.report import Row
 
 Case = Callable[[Bench], Iterator[Row]]
@@ -23,4 +34,5 @@ CASES: dict[str, Case] = {
     "services": services.run,
     "listing": listing.run,
     "control": control.run,
+    "ipvsadm": ipvsadm.run,
 }
