@@ -15,7 +15,8 @@ from scapy.layers.inet import IP, TCP
 
 from piranha.dataplane.ebpf.pins import Pins
 from piranha.dataplane.ebpf.tables import Capacity, open_tables
-from piranha.dataplane.port import ConnectionFilter, DeleteDestination, DeleteService
+from piranha.dataplane.port import ConnectionFilter, DeleteDestination, DeleteService, SetSettings
+from piranha.model.rules import PlaneRules
 from piranha.model.service import DestinationKey, ForwardingMethod, ServiceKey
 from tests.packet.bench import Bench, Net
 
@@ -179,4 +180,26 @@ def test_the_kernel_sweeps_by_itself(net: Net, pins: Pins) -> None:
     assert np.flatnonzero(bench.tables.tags).tolist() == live.tolist()
     status = bench.status(service).destinations[0]
     assert (status.active_connections, status.inactive_connections) == (10, 0)
+    bench.plane.close()
+
+
+def test_the_kernel_weighs_the_room_by_itself(net: Net, pins: Pins) -> None:
+    """Automatic defences come and go with the fill of the table though nobody is there to look."""
+    bench = opened(net, pins, "tc")
+    bench.server(bench.service(), port=80)
+    bench.plane.apply([SetSettings(settings=PlaneRules(drop_packet=1, secure_tcp=1, amemthresh=1))])
+    keeper = subprocess.run([sys.executable, "-c", KEEPER, str(pins.root)], timeout=60, check=False)
+    if keeper.returncode == 3:
+        pytest.skip("the kernel refuses its timer (lvsd weighs instead)")
+    row, capacity = bench.tables.defence[0], int(bench.tables.defence["capacity"][0])
+    for port in range(5000, 5010):
+        assert bench.run(bench.to_vip(4, TCP, port, flags="S")).verdict == "redirect"
+    for threshold, expected in ((capacity, 3), (capacity - 20, 0), (capacity, 3)):
+        row["amemthresh"] = threshold
+        deadline = time.monotonic() + 30
+        while int(bench.tables.settings["defences"][0]) != expected and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert int(bench.tables.settings["defences"][0]) == expected
+    assert int(row["room"]) == capacity - 10
+    assert int(row["drop_rate"]) == capacity // 10
     bench.plane.close()

@@ -334,13 +334,19 @@ def test_timeouts_and_what_zero_leaves(plane: IpvsPlane) -> None:
 def test_rules_are_sysctls(plane: IpvsPlane) -> None:
     folder = Path("/proc/sys/net/ipv4/vs")
     assert plane.rules() == PlaneRules()
-    wanted = PlaneRules(conn_reuse_mode=3, expire_nodest_conn=True, pmtu_disc=False, sloppy_tcp=True)
+    wanted = PlaneRules(
+        conn_reuse_mode=3, expire_nodest_conn=True, pmtu_disc=False, sloppy_tcp=True, drop_packet=1, secure_tcp=3,
+        amemthresh=2**31 - 1, am_droprate=7, lblc_expiration=60, lblcr_expiration=70,
+    )  # fmt: skip
     plane.apply([SetSettings(settings=wanted)])
     try:
         assert plane.rules() == wanted
         assert (folder / "conn_reuse_mode").read_text() == "3\n"
         assert (folder / "pmtu_disc").read_text() == "0\n"
         assert (folder / "sloppy_sctp").read_text() == "0\n"
+        assert (folder / "drop_packet").read_text() == "2\n", (
+            "memory is short: IPVS itself turned it, and it is no difference"
+        )
     finally:
         plane.apply([SetSettings(settings=PlaneRules())])
     assert plane.rules() == PlaneRules()

@@ -190,6 +190,12 @@ def test_the_rules_have_the_defaults_of_a_file_without_them() -> None:
     assert len(list(PlaneRules().changes_to(changed))) == len(dataclasses.fields(PlaneRules)) == 16
 
 
+def test_an_automatic_defence_in_force_is_the_same_rule() -> None:
+    """IPVS turns a 1 to 2 by itself; a file that says 2 must not quarrel with it each second."""
+    rules = parse("drop_entry = 2\ndrop_packet = 3\nsecure_tcp = 1\n", names=NAMES).configuration.rules
+    assert (rules.drop_entry, rules.drop_packet, rules.secure_tcp) == (1, 3, 1)
+
+
 def test_words_are_taken_from_the_model_s_enums() -> None:
     for directive in DIRECTIVES:
         assert (directive.type in (ValueType.WORD, ValueType.WORDS)) is bool(directive.words)
