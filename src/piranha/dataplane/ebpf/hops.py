@@ -62,9 +62,11 @@ class NextHopRecords:
 
     def refresh(self) -> None:
         """Write anew what destinations added since point nowhere; to be called after every change of destinations."""
+        # Read once: thousands of single elements of an array cost more than all of it.
+        pointed = self._tables.dests["nexthop"].tolist()
         for address, users in self._records.addresses.items():
             index = self._index.get(address)
-            if index is not None and any(int(self._tables.dests["nexthop"][user]) != index for user in users):
+            if index is not None and any(pointed[user] != index for user in users):
                 self._records.set_next_hop(address, index, local=self._known[address].local)
 
     def set_xdp_devices(self, devices: frozenset[int]) -> None:

@@ -81,7 +81,7 @@ class PinnedPlane:
         self._tables.close()
 
     def _point_new_destinations(self) -> None:
-        nexthops = self._tables.dests["nexthop"]
+        nexthops = self._tables.dests["nexthop"].tolist()
         fresh = {
             address
             for address, users in self._records.addresses.items()
