@@ -236,6 +236,85 @@ GLOBAL: tuple[Directive, ...] = (
         original=False,
     ),
     _global(
+        "syncd_group",
+        T.ADDRESS,
+        "224.0.0.81",
+        "Multicast group of the connection synchronisation, IPv4 or IPv6.",
+        default_text="`224.0.0.81`",
+        original=False,
+    ),
+    _global(
+        "syncd_port", T.PORT, "8848", "UDP port of the connection synchronisation.", least=1, most=65535, original=False
+    ),
+    _global(
+        "syncd_ttl",
+        T.INTEGER,
+        "1",
+        "Hops that messages of the connection synchronisation may take.",
+        least=1,
+        most=255,
+        original=False,
+    ),
+    _global(
+        "syncd_maxlen",
+        T.INTEGER,
+        "1472",
+        "Longest message of the connection synchronisation in bytes; 0 is what the interface's packets hold.",
+        least=0,
+        most=65507,
+        default_text="0",
+        original=False,
+    ),
+    _global(
+        "syncd_link_port",
+        T.INTEGER,
+        "8849",
+        "TCP port of the pair link, on which a director that returns copies the partner's connection table before it "
+        "serves; 0 uses multicast alone.",
+        least=0,
+        most=65535,
+        original=False,
+    ),
+    _global(
+        "sync_threshold",
+        T.INTEGER,
+        "3",
+        "The packet of a connection at which the partner is told of it. Left out, it is told of every connection as "
+        "soon as that is established, and of each change. IPVS: the first number of `net.ipv4.vs.sync_threshold`.",
+        least=0,
+        most=MOST_SECONDS,
+        default_text="every connection",
+        original=False,
+    ),
+    _global(
+        "sync_period",
+        T.INTEGER,
+        "50",
+        "Packets after which the partner is told of a connection again, when `sync_threshold` is given; 0 is never. "
+        "IPVS: the second number of `net.ipv4.vs.sync_threshold`.",
+        least=0,
+        most=MOST_SECONDS,
+        original=False,
+    ),
+    _global(
+        "sync_refresh_period",
+        T.TIME,
+        "30",
+        "When `sync_threshold` is given: time by which a connection's expiry must have moved before the partner is told "
+        "again; 0 counts packets alone. IPVS: `net.ipv4.vs.sync_refresh_period`.",
+        least=0,
+        most=DAY_S,
+        original=False,
+    ),
+    _global(
+        "sync_persist_mode",
+        T.BOOLEAN,
+        "1",
+        "Tell the partner of persistent clients' templates alone, not of each of their connections. "
+        "IPVS: `net.ipv4.vs.sync_persist_mode`.",
+        original=False,
+    ),
+    _global(
         "conn_reuse_mode",
         T.INTEGER,
         "1",

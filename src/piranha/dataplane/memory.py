@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from piranha.dataplane.port import (
     DeleteService,
     EditDestination,
     EditService,
+    NoDeviceError,
     Operation,
     PlaneStatus,
     RefusalKind,
@@ -59,15 +59,6 @@ _BROADCAST = IPv4Address("255.255.255.255")
 _MTU = 1500
 _SHORTEST_SYNC = 1024
 _Tally = Counter[tuple[ServiceKey, DestinationKey, str]]
-
-
-class NoDeviceError(RefusedError):
-    """A daemon on an interface that is not there."""
-
-    errno = errno.ENODEV
-
-    def __init__(self, interface: str) -> None:
-        super().__init__(RefusalKind.INVALID, f"start daemon: there is no interface {interface}")
 
 
 class _Row:

@@ -6,6 +6,7 @@ absolute ("this destination has weight 3"), so that applying one twice does no h
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -168,6 +169,15 @@ class RefusedError(PiranhaError):
     def __init__(self, kind: RefusalKind, message: str, *, mend: str = "") -> None:
         super().__init__(message, mend=mend)
         self.kind = kind
+
+
+class NoDeviceError(RefusedError):
+    """A daemon on an interface that is not there."""
+
+    errno = errno.ENODEV
+
+    def __init__(self, interface: str) -> None:
+        super().__init__(RefusalKind.INVALID, f"start daemon: there is no interface {interface}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

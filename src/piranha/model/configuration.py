@@ -188,6 +188,15 @@ class Configuration:
     syncdaemon: bool = False
     syncd_iface: str = "eth0"
     syncd_id: int = 0
+    syncd_group: IPAddress | None = None
+    syncd_port: int = 8848
+    syncd_ttl: int = 1
+    syncd_maxlen: int = 0
+    syncd_link_port: int = 0
+    sync_threshold: int | None = None
+    sync_period: int = 50
+    sync_refresh_period_s: float = 0
+    sync_persist_mode: bool = False
     tcp_timeout_s: float = 0
     tcpfin_timeout_s: float = 0
     udp_timeout_s: float = 0

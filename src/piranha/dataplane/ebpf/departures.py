@@ -78,9 +78,9 @@ class Departures:
         for first in range(0, slots, _CHUNK_SLOTS):
             yield self._look(first, min(first + _CHUNK_SLOTS, slots))
 
-    def told(self, due: Due) -> None:
-        """The listener has been told of these."""
-        self._told[due.slots] = due.receipt
+    def told(self, due: Due, places: NDArray[np.intp] | slice = slice(None)) -> None:
+        """The listener has been told of these, or of some of them by their places."""
+        self._told[due.slots[places]] = due.receipt[places]
 
     def learned(self, slots: NDArray[np.intp]) -> None:
         """These entries came from there: the listener knows them as they are."""
@@ -139,8 +139,12 @@ class Departures:
         """The entries whole; those that changed hands while they were read are left for the next walk."""
         rows = self._tables.conns[slots]
         same = (self._tables.tags[slots] == tags) & (rows["dest"] == half[:, _DEST])
-        if not same.all():
-            slots, half, who, rows = slots[same], half[same], who[same], rows[same]
+        # No message can carry two families: a tunnel that crosses them stays with this director.
+        crossing = is_ipv4(rows["caddr"]) != is_ipv4(self._tables.dests["addr"][rows["dest"]])
+        self._told[slots[crossing]] = _receipt(half[crossing], who[crossing])
+        fit = same & ~crossing
+        if not fit.all():
+            slots, half, who, rows = slots[fit], half[fit], who[fit], rows[fit]
             if not slots.size:
                 return None
         return Due(Entries(self._entries(rows, half, now)), slots, _receipt(half, who))

@@ -25,6 +25,8 @@ from piranha.dataplane.ebpf.nexthop import NextHop, NextHopResolver
 from piranha.dataplane.ebpf.pins import Pins
 from piranha.dataplane.ebpf.records import Records
 from piranha.dataplane.ebpf.schedulers import REGISTRY
+from piranha.dataplane.ebpf.syncdaemons import SyncDaemons
+from piranha.dataplane.ebpf.synctable import SyncTable
 from piranha.dataplane.ebpf.tables import Capacity, Tables, open_tables
 from piranha.dataplane.port import (
     Capabilities,
@@ -32,6 +34,8 @@ from piranha.dataplane.port import (
     ConnectionPage,
     Operation,
     PlaneStatus,
+    StartDaemon,
+    StopDaemon,
     SyncDaemon,
 )
 from piranha.model.address import IPAddress
@@ -91,6 +95,9 @@ class EbpfPlane:
         self._ticker = False
         self._next_line = 0
         self._locality = Locality(tables)
+        self._edition = 0
+        self._daemons = SyncDaemons()
+        self.sync_table = SyncTable(tables, lambda: self._edition, self._daemons)
 
     @staticmethod
     def open(paths: Paths, settings: PlaneSettings, clock: Clock | None = None) -> EbpfPlane:
@@ -137,10 +144,14 @@ class EbpfPlane:
         done = 0
         try:
             for operation in operations:
-                self._records.apply(operation)
-                done += 1
+                if isinstance(operation, StartDaemon | StopDaemon):
+                    self._daemons.apply(operation)
+                else:
+                    self._records.apply(operation)
+                    done += 1
         finally:
             self._records.publish()
+            self._edition += done
             if done:
                 self._resolve()
 
@@ -154,7 +165,7 @@ class EbpfPlane:
         return self._records.settings.rules()
 
     def daemons(self) -> tuple[SyncDaemon, ...]:
-        return ()
+        return self._daemons()
 
     def connections(self, wanted: ConnectionFilter) -> ConnectionPage:
         return self._conns.page(wanted)
@@ -182,6 +193,7 @@ class EbpfPlane:
             self._hooks.close()
         if self._resolver is not None:
             self._resolver.close()
+        self.sync_table.close()
         self.tables.close()
 
     def reconfigure(self, configuration: Configuration) -> None:

@@ -135,7 +135,7 @@ class Records:
             case port.SetSettings(settings=settings):
                 self.settings.set_rules(settings)
             case port.StartDaemon() | port.StopDaemon():
-                raise RefusedError(RefusalKind.UNSUPPORTED, f"{type(operation).__name__} is not built yet")
+                raise RefusedError(RefusalKind.UNSUPPORTED, "connection sync is a part of lvsd, which does not run")
             case port.SetTimeouts(timeouts=timeouts):
                 self.settings.set_timeouts(timeouts)
 

@@ -1,0 +1,44 @@
+"""The eBPF plane's table as connection sync uses it: listeners on the way out, one way in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from piranha.dataplane.ebpf.arrivals import Arrivals, Taken
+from piranha.dataplane.ebpf.departures import Departures, Rule
+from piranha.dataplane.ebpf.syncdaemons import SyncDaemons
+from piranha.dataplane.ebpf.tables import Tables
+from piranha.dataplane.exchange import Entries
+
+
+class SyncTable:
+    """`edition` grows whenever services or destinations change."""
+
+    def __init__(self, tables: Tables, edition: Callable[[], int], daemons: SyncDaemons) -> None:
+        self.daemons = daemons
+        self._tables = tables
+        self._edition = edition
+        self._arrivals: Arrivals | None = None
+        self._seen = -1
+
+    @property
+    def edition(self) -> int:
+        return self._edition()
+
+    def departures(self, rule: Rule) -> Departures:
+        """A new listener, who knows nothing yet."""
+        return Departures(self._tables, rule)
+
+    def take(self, entries: Entries, *, keep: bool = False) -> Taken:
+        """As `Arrivals.take`. Raises PiranhaError when the kernel refuses the program."""
+        if self._arrivals is None:
+            self._arrivals = Arrivals(self._tables)
+        if self._seen != self.edition:
+            self._seen = self.edition
+            self._arrivals.services_changed()
+        return self._arrivals.take(entries, keep=keep)
+
+    def close(self) -> None:
+        if self._arrivals is not None:
+            self._arrivals.close()
+            self._arrivals = None
