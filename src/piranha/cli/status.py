@@ -27,6 +27,7 @@ from piranha.client.http import Client
 if TYPE_CHECKING:
     from piranha.director.overview import BriefService
     from piranha.director.status import ConfigurationView, PlaneView, StatusDocument
+    from piranha.sync.tally import SyncView
 
 _SERVICES_SHOWN = 40
 _REASONS_SHOWN = 12
@@ -49,6 +50,8 @@ def _lines(document: StatusDocument) -> Iterator[str]:
     yield f"lvsd {document['version']}  process {document['pid']}, up {uptime}"
     yield f"configuration  {_configuration(document['configuration'])}"
     yield from plane_lines(document["plane"])
+    if (sync := document["sync"]) is not None and sync["state"] != "off":
+        yield from _sync(sync)
     summary = document["summary"]
     states = ", ".join(f"{count} {paint_state(state)}" for state, count in summary["states"].items())
     servers = f"{summary['servers_up']} of {plural(summary['servers'], 'real server')} up"
@@ -90,6 +93,22 @@ def plane_lines(plane: PlaneView) -> Iterator[str]:
         yield f"{'' if number else 'losses':<15}{word} {scaled(count)}"
     for text in plane["notes"]:
         yield f"               {paint(text, DIM)}"
+
+
+def _sync(sync: SyncView) -> Iterator[str]:
+    heard = f"told {scaled(sync['told_entries'])}, heard {scaled(sync['heard_entries'])}"
+    lag = f", lag {sync['lag_s']:.1f} s" if sync["lag_s"] >= 0 else ""
+    counted = "by the kernel" if sync["transport"] == "kernel" else f"by {sync['transport']}, {heard}{lag}"
+    yield f"sync           {sync['state']} ({sync['role']}, {' and '.join(sync['daemons']) or 'no daemon'}), {counted}"
+    lost = {word: sync["outcomes"].get(word, 0) for word in ("full", "invalid")}
+    lost |= {
+        "waiting for their real server": sync["waiting"],
+        "unreadable messages": sync["faults"],
+        "messages of another group": sync["foreign"],
+    }
+    found = ", ".join(f"{word} {scaled(count)}" for word, count in lost.items() if count)
+    if found:
+        yield f"               {paint(found, DIM)}"
 
 
 def _services(services: list[BriefService]) -> Iterator[str]:

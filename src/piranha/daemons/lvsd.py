@@ -27,6 +27,8 @@ from piranha.director.health import HealthBook
 from piranha.director.source import Reading, read_configuration
 from piranha.model.configuration import Configuration, DataPlaneChoice
 from piranha.monitor.engine import Nanny
+from piranha.sync.host import SyncHost
+from piranha.sync.role import SettableRole
 
 MEMORY = "memory"
 _LOCK_WAIT_S = 1.0
@@ -101,6 +103,7 @@ class _Daemon:
             beat=self._notifier.alive,
             by_hand=self._by_hand(),
             edits=self._edits(),
+            sync=SyncHost(self._plane, self._reading.configuration, SettableRole(), clock, addresses=host_addresses),
         )
         # The socket comes first: where it cannot be made nothing in the kernel has been touched yet.
         listener = open_socket(self._paths.api_socket)

@@ -50,6 +50,7 @@ from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration
 from piranha.model.service import ServiceKey
 from piranha.monitor.target import TargetKey, TargetStatus
+from piranha.sync.tally import SyncView
 
 TICK_S = 1.0
 ADDRESSES_EVERY_S = 5.0
@@ -81,6 +82,18 @@ class Reconfigurable(Protocol):
         ...
 
 
+class Synchronising(Protocol):
+    """Connection sync (`sync/host.py`)."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+    def configure(self, configuration: Configuration) -> None: ...
+
+    def view(self) -> SyncView: ...
+
+
 class Director:
     """lvsd without its process: `start`, then `run` until cancelled; everything from one event loop.
 
@@ -100,6 +113,7 @@ class Director:
         beat: Callable[[], None] = lambda: None,
         by_hand: Ledger | None = None,
         edits: EditStore | None = None,
+        sync: Synchronising | None = None,
         tick_s: float = TICK_S,
     ) -> None:
         self._reading = reading
@@ -114,6 +128,7 @@ class Director:
         self._layout = Layout()
         self._named: frozenset[ServiceKey] = frozenset()
         self._by_hand = ByHand(by_hand or MemoryLedger(), edits)
+        self._sync = sync
         self._switch = Switch(plane, Reconciler(), self._by_hand)
         self._meter = RateMeter()
         self._reloading = asyncio.Lock()
@@ -137,6 +152,8 @@ class Director:
             tasks.create_task(self._nanny.run(), name="nanny")
             tasks.create_task(self._converge_forever(), name="reconciler")
             tasks.create_task(self._watch_addresses(), name="addresses")
+            if self._sync is not None:
+                tasks.create_task(self._sync.run(), name="sync")
             if isinstance(self._plane, Running):
                 tasks.create_task(self._plane.run(), name="plane")
 
@@ -186,6 +203,7 @@ class Director:
             plane=plane_view(self._plane.status(), self._plane.connection_counts()),
             summary=summary,
             services=services,
+            sync=None if self._sync is None else self._sync.view(),
             problems=list(self._problems(changed)),
         )
 
@@ -254,6 +272,8 @@ class Director:
         self._switch.reconciler.keep_edits(self._by_hand.edits)
         self._switch.reconciler.adopt(layout, reading.configuration, self._switch.snapshot(), health, now)
         self._reading, self._layout = reading, layout
+        if self._sync is not None:
+            self._sync.configure(reading.configuration)
         self._loaded_wall = datetime.now(UTC)
         _warn('not switched refusal="%s"', layout.refusals)
         _warn('switched otherwise warning="%s"', layout.warnings)
@@ -313,6 +333,9 @@ class Director:
         sentences += [f"{what}: {text}" for what, text in switch.shortfalls.items()]
         sentences += [str(refusal) for refusal in self._layout.refusals]
         sentences += self._missing
+        sentences += (
+            [] if self._sync is None else [f"connection sync: {text}" for text in self._sync.view()["problems"]]
+        )
         sentences += self._layout.warnings
         sentences += [
             f"{directive} was changed and waits for a restart of lvsd, which does not interrupt forwarding"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from piranha.config.problem import Problem, Severity
 from piranha.dataplane.port import Connection, ConnectionPage, PlaneStatus
 from piranha.director.overview import BriefService, Summary
+from piranha.sync.tally import SyncView
 
 
 class ProblemView(TypedDict):
@@ -72,6 +73,7 @@ class StatusDocument(TypedDict):
     plane: PlaneView
     summary: Summary
     services: list[BriefService]
+    sync: SyncView | None
     problems: list[str]
 
 

@@ -24,6 +24,13 @@ def plan(actual: tuple[SyncDaemon, ...], wanted: tuple[SyncDaemon, ...]) -> list
     return stops + [StartDaemon(daemon=daemon) for daemon in wanted if daemon.role not in stays]
 
 
+def _role(operation: Operation) -> SyncRole:
+    if isinstance(operation, StartDaemon):
+        return operation.daemon.role
+    assert isinstance(operation, StopDaemon)
+    return operation.role
+
+
 def _same(actual: SyncDaemon, wanted: SyncDaemon) -> bool:
     """A plane settles on a length by itself where none is asked for."""
     length = actual.max_length if not wanted.max_length else wanted.max_length
@@ -56,7 +63,8 @@ class Conductor:
             operations = plan(self._plane.daemons(), wanted)
             self._plane.apply(operations)
             for operation in operations:
-                logger.info('connection sync operation="%s"', operation)
+                verb = "started" if isinstance(operation, StartDaemon) else "stopped"
+                logger.info("sync daemon %s role=%s", verb, _role(operation))
         except PiranhaError as error:
             problem = str(error)
         if problem and problem != self.problem:

@@ -80,8 +80,9 @@ class SyncEngine:
         self._calls.append(call)
 
     def configure(self, settings: SyncSettings, ends: LinkEnds | None) -> None:
-        self._settings, self._ends = settings, ends
-        self._changed.set()
+        if (settings, ends) != (self._settings, self._ends):
+            self._settings, self._ends = settings, ends
+            self._changed.set()
 
     def view(self) -> SyncView:
         tally, now = self._tally, self._clock.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from piranha.sync.role import PairRole, RoleSource
 from piranha.sync.settings import SyncSettings
 from piranha.sync.tally import SyncState, SyncView
 
+logger = logging.getLogger(__name__)
+
 _CONVERGE_EVERY_S = 5.0
 
 
@@ -31,7 +34,8 @@ class LinkSecurity:
 
 
 class SyncHost:
-    """`run` until cancelled. `addresses` lists this host's addresses, by which it finds its place in the pair.
+    """`run` until cancelled. `addresses` lists this host's addresses, by which it finds its place in the pair;
+    it may block.
 
     On the IPVS plane there is no engine: the kernel's daemons do the work, and no table is copied.
     """
@@ -48,6 +52,7 @@ class SyncHost:
     ) -> None:
         self._addresses = addresses
         self._security = security
+        self._configuration = configuration
         self._settings = SyncSettings.of(configuration)
         self._plane = plane
         self._roles = roles
@@ -56,7 +61,7 @@ class SyncHost:
         table = getattr(plane, "sync_table", None)
         self._engine: SyncEngine | None = None
         if isinstance(table, SyncTable):
-            self._engine = SyncEngine(table, self._settings, roles, clock, self._ends(configuration))
+            self._engine = SyncEngine(table, self._settings, roles, clock)
         roles.on_change(self._due.set)
 
     @property
@@ -76,10 +81,9 @@ class SyncHost:
 
     def configure(self, configuration: Configuration) -> None:
         """Take over what a reload changed."""
+        self._configuration = configuration
         self._settings = SyncSettings.of(configuration)
         self._conductor.configure(self._settings)
-        if self._engine is not None:
-            self._engine.configure(self._settings, self._ends(configuration))
         self._due.set()
 
     def view(self) -> SyncView:
@@ -94,8 +98,11 @@ class SyncHost:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             if self._engine is not None:
+                self._engine.configure(self._settings, await self._ends())
                 group.create_task(self._engine.run(), name="sync engine")
             while True:
+                if self._engine is not None:
+                    self._engine.configure(self._settings, await self._ends())
                 self._conductor.converge()
                 try:
                     async with asyncio.timeout(_CONVERGE_EVERY_S):
@@ -104,17 +111,23 @@ class SyncHost:
                     continue
                 self._due.clear()
 
-    def _ends(self, configuration: Configuration) -> LinkEnds | None:
-        """The pair link where both directors have addresses and this host has one of them."""
-        if not self._settings.link_port:
+    async def _ends(self) -> LinkEnds | None:
+        """The pair link where both directors have addresses and this host has one of them (by now)."""
+        port = self._settings.link_port
+        if not port:
             return None
-        pair = link_addresses(configuration, self._addresses())
+        try:
+            own = await asyncio.to_thread(self._addresses)
+        except OSError as error:
+            logger.warning('the pair link waits for the addresses of this host error="%s"', error)
+            return None
+        pair = link_addresses(self._configuration, own)
         if pair is None:
             return None
         return LinkEnds(
             local=pair[0],
             peer=pair[1],
-            port=self._settings.link_port,
+            port=port,
             server_tls=self._security.server if self._security else None,
             client_tls=self._security.client if self._security else None,
         )
