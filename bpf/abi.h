@@ -55,6 +55,7 @@ enum tunnel { TUNNEL_IPIP, TUNNEL_GUE, TUNNEL_GRE };
 #define CONN_FTP	0x0100 /* control connection of FTP: TC reads what is said on it (ftp.h) */
 #define CONN_PORT_BELOW 0x0200 /* the server's port is the one below the destination's: active data of FTP */
 #define CONN_NO_CPORT	0x0400 /* passive data of FTP: waits for a client's first packet, which tells its port */
+#define CONN_CALL	0x0800 /* a template of a SIP call: `calls` has its Call-ID */
 
 /* One connection, one cache line. `life` is one word so that a change of state is one compare-and-exchange. */
 struct conn {
@@ -204,6 +205,15 @@ struct service_key {
 #define SERVICE_PERSISTENT 0x02
 #define SERVICE_ONE_PACKET 0x04
 /* 0x08, 0x10, 0x20 are IPVS's scheduler flags (sched.h) */
+#define SERVICE_SIP 0x40 /* persistence engine: templates are of calls */
+
+#define CALL_ID_MOST 255
+
+/* The Call-ID of a template, padded with zeros. */
+struct call {
+	__u8 length;
+	__u8 id[CALL_ID_MOST];
+} __attribute__((aligned(8)));
 
 /* Where a masqueraded real server answers from; `proto` 0 is any: that of a firewall mark's service. */
 struct server_key {
@@ -226,7 +236,7 @@ struct service {
 	__u32 serial;
 	__u32 index;	  /* its own, so that a pointer is enough */
 	__u32 persistent; /* life of a template, jiffies */
-	__u32 prefix;	  /* bits of the client's address that a template stands for */
+	__u32 mask;	  /* of the clients' addresses: IPv4's in network order, or IPv6's length */
 };
 
 struct slot_line {
@@ -249,6 +259,7 @@ struct dest_stats {
 #define SETTING_MARKS	 0x02 /* there are services of firewall marks */
 #define SETTING_MARK_ANY 0x04 /* a mark's rule has no single address: every packet may be ours */
 #define SETTING_FTP	 0x08 /* there are services that may carry FTP's control connections */
+#define SETTING_CALLS	 0x20 /* there are services with the persistence engine sip */
 
 /* IPVS's sysctls of the same names, as bits of `rules`. */
 #define RULE_EXPIRE_NODEST	       0x01
@@ -349,6 +360,7 @@ enum reason {
 	REASON_UNSUPPORTED,
 	REASON_ICMP_OMITTED,
 	REASON_DEFENCE_DROP,
+	REASON_NO_CALL_ID,
 	REASON_COUNT,
 };
 #define REASONS 32

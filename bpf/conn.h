@@ -45,6 +45,12 @@ static __always_inline void flow_client(struct flow *f, const struct settings *s
 	flow_place(f, flow_hash(s, &p->saddr, p->sport, &p->daddr, p->dport, p->proto), s->conn_lines);
 }
 
+/* Let `hash` tell flows apart that are the same by addresses and ports. */
+static __always_inline void flow_mix(struct flow *f, const struct settings *s, __u64 hash)
+{
+	flow_place(f, f->hash ^ hash, s->conn_lines);
+}
+
 /* Tier: established. The entry of a flow in the client's direction, alive or expired; NULL when there is none. */
 static __always_inline struct conn *conn_find(const struct flow *f, const struct packet *p, __u32 *slot)
 {
@@ -239,6 +245,8 @@ static __always_inline void conn_bury(const struct settings *s, struct conn *c, 
 		conn_hold(c->control, -1);
 	if (LIFE_FLAGS(life) & CONN_FTP)
 		bpf_map_delete_elem(&ftp_controls, c);
+	if (LIFE_FLAGS(life) & CONN_CALL)
+		bpf_map_delete_elem(&calls, &slot);
 	if (d) {
 		if (LIFE_FLAGS(life) & CONN_REVERSE) {
 			struct flow f;

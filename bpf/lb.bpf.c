@@ -18,6 +18,7 @@
 #include "sched_registry.gen.h"
 #include "server.h"
 #include "service.h"
+#include "sip.h"
 #include "sweep.h"
 #include "tunnel_icmp.h"
 #include "workbench.h"
@@ -71,36 +72,45 @@ static __always_inline int may_begin(const struct settings *s, const struct pack
 
 /* The destination of a persistent service: that of the client's template, which is made when there is none. */
 static __always_inline int template_choose(const struct settings *s, struct workbench *w, const struct service *service,
-					   const struct packet *p)
+					   struct packet *p)
 {
 	struct flow *f = &w->template_flow;
-	__u32 now = now_jiffies(), slot = NO_SLOT;
+	__u32 now = now_jiffies(), sip = service->flags & SERVICE_SIP;
 
 	template_key(&w->template_key, p, service, w->service.mark);
 	flow_client(f, s, &w->template_key);
-	struct conn *t = conn_find(f, &w->template_key, &slot);
+	if (sip && call_take(p, f))
+		return -REASON_NO_CALL_ID;
+	struct conn *t = conn_find(f, &w->template_key, &w->template_slot);
 
-	if (t && !template_valid(s, t, now)) {
-		template_retire(t, f, slot);
+	if (t && sip && !call_matches(w->template_slot)) /* two calls with one tag: one chance in thirty million */
+		return -REASON_CREATION_RACE;
+	if (t && (!template_valid(s, t, now) || (w->wanted && t->dest != w->wanted))) {
+		template_retire(t, f, w->template_slot);
 		t = NULL;
 	}
 	if (!t) {
-		__u32 chosen = sched_choose(service, p);
-		struct dest *d = bpf_map_lookup_elem(&dests, &chosen);
+		w->chosen = w->wanted ? w->wanted : sched_choose(service, p);
+		struct dest *d = bpf_map_lookup_elem(&dests, &w->chosen);
 
-		if (chosen == NO_DEST || !d)
+		if (w->chosen == NO_DEST || !d)
 			return -REASON_NO_DESTINATION;
-		int made = conn_create(s, f, &w->template_key, chosen, d, CONN_TEMPLATE, 0, &w->reverse, &slot);
+		int made = conn_create(s, f, &w->template_key, w->chosen, d, CONN_TEMPLATE | (sip ? CONN_CALL : 0), 0,
+				       &w->reverse, &w->template_slot);
 		if (made)
 			return made;
-		t = conn_made(f, slot);
+		if (sip && call_keep(w->template_slot)) {
+			conn_end(f, w->template_slot);
+			return -REASON_TABLE_FULL;
+		}
+		t = conn_made(f, w->template_slot);
 		if (!t)
 			return -REASON_TABLE_FULL;
 		t->created = service->persistent; /* its life, whatever the service becomes */
 	}
 	t->expires = now + t->created;
 	t->packets++;
-	w->control = slot + 1;
+	w->control = w->template_slot + 1;
 	return t->dest;
 }
 
@@ -128,11 +138,12 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 {
 	struct settings *s = settings_get();
 	struct workbench *w = workbench_get();
-	__u32 extra = 0, control = 0;
+	__u32 extra = 0;
 	int chosen;
 
 	if (!p || !f || !slot || !s || !w)
 		return -REASON_NO_SERVICE;
+	w->control = 0;
 	if (ftp_awaits(s, p) && !(p->flags & PACKET_QUOTED) && ftp_announced(p))
 		return connection_announced(s, w, p, f, slot);
 	struct service *service = service_find(s, p, &w->service);
@@ -148,32 +159,32 @@ __noinline int connection_new(struct packet *p, struct flow *f, __u32 *slot)
 		return -REASON_NO_SERVICE;
 	if (service->flags & SERVICE_PERSISTENT) {
 		chosen = template_choose(s, w, service, p);
-		control = w->control;
 		if (p->dport != service->key.port)
 			extra = CONN_KEEP_PORT;
 	} else {
-		chosen = sched_choose(service, p);
+		chosen = w->wanted ? w->wanted : sched_choose(service, p);
 		if (chosen == (int)NO_DEST)
 			chosen = -REASON_NO_DESTINATION;
 	}
 	if (chosen < 0)
 		return data && chosen == -REASON_NO_DESTINATION ? -REASON_NO_SERVICE : chosen;
-	__u32 index = chosen;
-	struct dest *d = bpf_map_lookup_elem(&dests, &index);
+	w->chosen = chosen;
+	struct dest *d = bpf_map_lookup_elem(&dests, &w->chosen);
 	if (!d)
 		return -REASON_NO_DESTINATION;
 	if (service->flags & SERVICE_ONE_PACKET && p->proto == IPPROTO_UDP) {
-		one_packet_make(&w->one_packet, p, index, d, extra);
+		one_packet_make(&w->one_packet, p, w->chosen, d, extra);
+		w->one_packet.control = w->control;
 		*slot = ONE_PACKET_SLOT;
 	} else {
 		if (d->method == METHOD_MASQ && ftp_controls_port(s, p))
 			extra |= CONN_FTP;
-		int made = conn_create(s, f, p, index, d, extra, control, &w->reverse, slot);
+		int made = conn_create(s, f, p, w->chosen, d, extra, w->control, &w->reverse, slot);
 
 		if (made)
 			return made;
 	}
-	struct dest_stats *stats = bpf_map_lookup_elem(&dest_stats, &index);
+	struct dest_stats *stats = bpf_map_lookup_elem(&dest_stats, &w->chosen);
 	if (stats)
 		stats->conns++;
 	return 0;
@@ -196,6 +207,7 @@ __noinline int connection_bypass(struct __sk_buff *skb, struct packet *p, struct
 	struct service *service = service_of_key(&w->service);
 	if (service && service->flags & SERVICE_ONE_PACKET && p->proto == IPPROTO_UDP) {
 		one_packet_make(&w->one_packet, p, nobody, d, 0);
+		w->one_packet.control = 0;
 		*slot = ONE_PACKET_SLOT;
 		return 0;
 	}
@@ -267,6 +279,8 @@ static __always_inline int from_client(void *ctx, const int hook, const struct s
 		c = NULL;
 	}
 	if (!c) {
+		if (s->flags & SETTING_CALLS && p->proto == IPPROTO_UDP)
+			sip_read(ctx, hook, p);
 		int made = connection_new(p, &f, &slot);
 
 		if (hook == HOOK_TC && made == -REASON_NO_DESTINATION && s->rules & RULE_CACHE_BYPASS)
@@ -283,14 +297,33 @@ static __always_inline int from_client(void *ctx, const int hook, const struct s
 	return forward_to_server(ctx, hook, s, p, c, slot, d, now);
 }
 
+/* Tier: new connection; TC only. The connection of a call that a server begins with `p`; NULL: it is none. */
+static __always_inline struct conn *call_out(void *ctx, struct packet *p, __u32 *slot)
+{
+	struct workbench *w = workbench_get();
+
+	sip_read(ctx, HOOK_TC, p);
+	if (!w || server_calls(ctx, p))
+		return NULL;
+	int made = connection_new(&w->outgoing, &w->outgoing_flow, slot);
+	w->wanted = 0;
+	if (made)
+		return NULL;
+	return *slot == ONE_PACKET_SLOT ? &w->one_packet : conn_made(&w->outgoing_flow, *slot);
+}
+
 /* A packet of a real server. */
 static __always_inline int from_server(void *ctx, const int hook, const struct settings *s, struct packet *p)
 {
 	__u32 now = now_jiffies(), slot = NO_SLOT;
 	struct conn *c = conn_find_reply(s, p, &slot);
 
-	if (!c || conn_over(c, now))
-		return server_stray(ctx, hook, s, p);
+	if (!c || conn_over(c, now)) {
+		c = hook == HOOK_TC && s->flags & SETTING_CALLS && p->proto == IPPROTO_UDP ? call_out(ctx, p, &slot)
+											   : NULL;
+		if (!c)
+			return server_stray(ctx, hook, s, p);
+	}
 	struct dest *d = bpf_map_lookup_elem(&dests, &c->dest);
 
 	if (!d)

@@ -39,6 +39,15 @@ struct {
 	__type(value, __u32);
 } service_ids SEC(".maps");
 
+/* By the slot of a template of the persistence engine sip. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct call);
+} calls SEC(".maps");
+
 /* The masqueraded destination of each address and port; of several the one that was added last. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

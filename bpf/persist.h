@@ -13,13 +13,16 @@
 #include "conn.h"
 #include "service.h"
 
-static __always_inline void addr_mask(union addr *a, __u32 prefix, int v6)
+/* `mask` is that of struct service. */
+static __always_inline void addr_mask(union addr *a, __u32 mask, int v6)
 {
-	__u32 keep = v6 ? prefix : prefix + 96;
-
+	if (!v6) {
+		a->w[3] &= mask;
+		return;
+	}
 #pragma unroll
 	for (int i = 0; i < 4; i++) {
-		__u32 bits = keep > 32u * i ? keep - 32u * i : 0;
+		__u32 bits = mask > 32u * i ? mask - 32u * i : 0;
 
 		if (bits < 32)
 			a->w[i] &= bits ? bpf_htonl(~0u << (32 - bits)) : 0;
@@ -31,7 +34,7 @@ static __always_inline void template_key(struct packet *t, const struct packet *
 {
 	__builtin_memset(t, 0, sizeof(*t));
 	t->saddr = p->saddr;
-	addr_mask(&t->saddr, service->prefix, p->v6);
+	addr_mask(&t->saddr, service->mask, p->v6);
 	t->v6 = p->v6;
 	if (mark) {
 		addr_set_v4(&t->daddr, bpf_htonl(mark));

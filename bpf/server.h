@@ -7,6 +7,8 @@
 #include "icmp.h"
 #include "maps.h"
 #include "packet.h"
+#include "sip.h"
+#include "workbench.h"
 
 /* The destination that `p` comes from, by address, port and protocol; 0 when it is none that is masqueraded. */
 __noinline int server_find(struct packet *p)
@@ -50,14 +52,52 @@ __noinline int server_tell(struct __sk_buff *skb, struct packet *p)
 	return icmp_send(skb, p, ICMP_ERR_PORT, 0);
 }
 
+/*
+ * Calls that a server begins: `p` makes a connection of the service as the client's answer to it would, but with this
+ * server. Prepares `outgoing` for connection_new; negative: `p` begins none. TC only.
+ */
+__noinline int server_calls(struct __sk_buff *skb, struct packet *p)
+{
+	struct settings *s = settings_get();
+	struct workbench *w = workbench_get();
+	__u32 index = p ? server_find(p) : 0;
+	struct dest *d = bpf_map_lookup_elem(&dests, &index);
+
+	if (!p || !s || !w || !d || !index)
+		return -1;
+	struct service *service = bpf_map_lookup_elem(&services, &d->service);
+	if (!service || !(service->flags & SERVICE_PRESENT) || !(service->flags & SERVICE_SIP) || service->key.mark ||
+	    !service->key.port || route_lookup(skb, &w->route, &p->saddr, &p->daddr, skb->ifindex) < 0)
+		return -1;
+	if (service->flags & SERVICE_PERSISTENT && sip_find())
+		return -1;
+	struct packet *o = &w->outgoing;
+	__u32 slot;
+
+	__builtin_memset(o, 0, sizeof(*o));
+	o->saddr = p->daddr;
+	o->daddr = service->key.addr;
+	o->sport = p->dport;
+	o->dport = service->key.port;
+	o->proto = p->proto;
+	o->v6 = p->v6;
+	flow_client(&w->outgoing_flow, s, o);
+	/* The client has one connection of these ports: it is that of the server who spoke last. */
+	if (conn_find(&w->outgoing_flow, o, &slot))
+		conn_end(&w->outgoing_flow, slot);
+	w->wanted = index;
+	return 0;
+}
+
 /* A server's packet of no connection. NO_MATCH: it concerns nobody. */
 static __always_inline int server_stray(void *ctx, const int hook, const struct settings *s, struct packet *p)
 {
-	if (!(s->rules & RULE_NAT_ICMP_SEND) || packet_ends(p))
-		return NO_MATCH;
+	int tell = s->rules & RULE_NAT_ICMP_SEND && !packet_ends(p);
+
 	if (hook == HOOK_TC)
-		return server_tell(ctx, p);
-	return server_find(p) ? verdict_hand_on() : NO_MATCH;
+		return tell ? server_tell(ctx, p) : NO_MATCH;
+	return (tell || (s->flags & SETTING_CALLS && p->proto == IPPROTO_UDP)) && server_find(p) ? verdict_hand_on()
+												 : NO_MATCH;
 }
 
 #endif

@@ -52,12 +52,17 @@ struct workbench {
 	struct route route;
 	struct service_key service;
 	__u32 control;
+	__u32 template_slot;
+	__u32 chosen;		      /* destination */
 	struct conn one_packet;	      /* a one-packet connection lives as long as its packet */
 	struct fragment_key fragment; /* of the fragment under way */
 	struct fragment remembered;
 	struct packet quoted;	     /* by an error from inside a tunnel */
 	struct icmp_quoted answered; /* by any other error */
 	struct flow answered_flow;
+	struct packet outgoing; /* what a server's packet of no connection would be answered by */
+	struct flow outgoing_flow;
+	__u32 wanted; /* destination of the connection to be made; 0 lets the scheduler choose */
 	__be32 shim[SHIM_WORDS];
 	__be32 chunk[WORKBENCH_CHUNK / 4]; /* of a packet that is read whole */
 	struct cut_head cut;

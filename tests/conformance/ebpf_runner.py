@@ -305,7 +305,7 @@ def read_service(service: sc.Service) -> Service:
         scheduler=service.scheduler,
         flags=flags,
         persistent_s=service.persistent_s,
-        persistence_prefix=service.prefix,
+        persistence_prefix=IPv4Address(service.mask) if service.mask else service.prefix,
         engine=service.engine,
         one_packet=service.one_packet,
     )

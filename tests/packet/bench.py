@@ -120,7 +120,7 @@ def wiped(tables: Tables) -> Tables:
             zero = bytes(len(bpf_map.lookup(bytes(4)) or b""))
             for index in range(bpf_map.max_entries if name != "dest_stats" else 64):
                 bpf_map.update(index.to_bytes(4, "little"), zero)
-        elif name in ("service_ids", "servers", "fragments", "lblc_cache", "lblcr_cache", "ftp_controls"):
+        elif name in ("service_ids", "servers", "calls", "fragments", "lblc_cache", "lblcr_cache", "ftp_controls"):
             for key in list(bpf_map.keys()):
                 bpf_map.delete(key)
         elif name != "ticker" and not name.endswith("_works"):

@@ -165,6 +165,8 @@ def service_attributes(service: sc.Service) -> bytes:
     if version == 4:
         length = 32 if service.prefix is None else service.prefix
         mask = struct.pack("!I", (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF)
+        if service.mask:
+            mask = ip_address(service.mask).packed
     else:
         mask = nl.u32(128 if service.prefix is None else service.prefix)
     attributes = service_key(service) + nl.attribute(6, nl.text(service.scheduler))

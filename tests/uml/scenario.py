@@ -47,7 +47,7 @@ class Service:
     """A virtual service. Either `protocol` and `endpoint`, or a `mark` with its `version` (4 or 6).
 
     `flags`: sh-port, sh-fallback, mh-port, mh-fallback. `persistent_s` 0 is none. `prefix` is the persistence mask's
-    length (of the address's family). `engine` is a persistence engine (sip).
+    length (of the address's family), `mask` an IPv4 mask instead. `engine` is a persistence engine (sip).
     """
 
     label: str
@@ -59,6 +59,7 @@ class Service:
     flags: tuple[str, ...] = ()
     persistent_s: int = 0
     prefix: int | None = None
+    mask: str = ""
     one_packet: bool = False
     engine: str = ""
 

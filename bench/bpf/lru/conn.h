@@ -44,6 +44,11 @@ static __always_inline void flow_client(struct flow *f, const struct settings *s
 	f->key.proto = p->proto;
 }
 
+static __always_inline void flow_mix(struct flow *f, const struct settings *s, __u64 hash)
+{
+	f->key.proto ^= (__u32)hash << 8;
+}
+
 /* Tier: established. */
 static __always_inline struct conn *conn_find(const struct flow *f, const struct packet *p, __u32 *slot)
 {

@@ -62,7 +62,7 @@ VIRTUAL: tuple[Directive, ...] = (
         T.MASK,
         "255.255.255.0",
         "Clients in one network of this mask count as one client for persistence, also as a length: `24`, `/64`. "
-        "`255.255.255.255` is no mask.",
+        "`255.255.255.255` is no mask. An IPv4 mask may have any bits, as in IPVS.",
     ),
     _virtual("sorry_server", T.ADDRESS, "192.0.2.250", "Server that answers when no real server is up."),
     _virtual("send", T.CHECK_TEXT, '"GET / HTTP/1.0\\r\\n\\r\\n"', "Text that the check sends to the real server."),

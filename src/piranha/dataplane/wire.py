@@ -6,6 +6,7 @@ What is at its default is left out: a table of thousands of services is one answ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Address
 from typing import Any, TypeVar
 
 from piranha.base.errors import PiranhaError, UsageError
@@ -35,6 +36,7 @@ from piranha.model.service import (
     DestinationKey,
     DestinationStatus,
     ForwardingMethod,
+    PersistencePrefix,
     Protocol,
     Rates,
     SchedulerFlag,
@@ -256,7 +258,8 @@ def _service_to_json(service: Service) -> Json:
     if service.persistent_s:
         found["persistent_s"] = service.persistent_s
     if service.persistence_prefix is not None:
-        found["persistence_prefix"] = service.persistence_prefix
+        prefix = service.persistence_prefix
+        found["persistence_prefix"] = prefix if isinstance(prefix, int) else str(prefix)
     if service.engine:
         found["engine"] = service.engine
     if service.one_packet:
@@ -270,10 +273,14 @@ def _service_from_json(item: Json) -> Service:
         scheduler=str(item["scheduler"]),
         flags=SchedulerFlag(item.get("flags", 0)),
         persistent_s=int(item.get("persistent_s", 0)),
-        persistence_prefix=item.get("persistence_prefix"),
+        persistence_prefix=_persistence_prefix(item.get("persistence_prefix")),
         engine=str(item.get("engine", "")),
         one_packet=bool(item.get("one_packet", False)),
     )
+
+
+def _persistence_prefix(item: int | str | None) -> PersistencePrefix:
+    return IPv4Address(item) if isinstance(item, str) else item
 
 
 def _destination_to_json(destination: Destination) -> Json:

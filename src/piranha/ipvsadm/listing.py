@@ -139,10 +139,9 @@ def _saved_options(service: Service) -> str:
 
 
 def _mask(service: Service) -> str:
-    prefix = service.persistence_prefix or 0
+    mask = service.persistence_mask
     if service.key.address.version == 6:
-        return str(prefix)
-    mask = (2**prefix - 1) << (32 - prefix)
+        return str(mask)
     return ".".join(str(mask >> shift & 255) for shift in (24, 16, 8, 0))
 
 

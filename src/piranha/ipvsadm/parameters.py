@@ -13,6 +13,7 @@ from piranha.ipvsadm.numbers import leading_number, number
 from piranha.ipvsadm.schedflags import read_flags
 from piranha.model.address import IPAddress
 from piranha.model.service import (
+    FULL_MASK,
     NO_FLAGS,
     Destination,
     DestinationKey,
@@ -22,6 +23,7 @@ from piranha.model.service import (
     ServiceKey,
     TunnelChecksum,
     TunnelType,
+    persistence_prefix,
 )
 
 DEFAULT_SCHEDULER = "wlc"
@@ -32,7 +34,6 @@ _LONGEST_NAME = 15
 """Of a scheduler, an engine or an interface; the rest of the word is dropped."""
 _HIGHEST = 2**31 - 1
 _LONGEST_SYNC = 65535 - 20 - 8
-_FULL_MASK = 2**32 - 1
 
 _PROTOCOLS = {"tcp-service": Protocol.TCP, "udp-service": Protocol.UDP, "sctp-service": Protocol.SCTP}
 _METHODS = {
@@ -65,7 +66,7 @@ class Parameters:
         self._version = 4
         self._address: IPAddress = IPv4Address(0)
         self._port = 0
-        self._mask = _FULL_MASK
+        self._mask = FULL_MASK
         self._scheduler = ""
         self._flag_words = ""
         self._flags = NO_FLAGS
@@ -147,7 +148,7 @@ class Parameters:
             scheduler=self._scheduler or DEFAULT_SCHEDULER,
             flags=self._flags,
             persistent_s=self._persistent_s,
-            persistence_prefix=self._prefix() if persistent else None,
+            persistence_prefix=persistence_prefix(self._mask, self._version) if persistent else None,
             engine=self._engine,
             one_packet=self.has("ops"),
         )
@@ -221,17 +222,6 @@ class Parameters:
         if mask is None:
             raise CommandLineError("illegal virtual server persistent mask specified")
         self._mask = int(mask)
-
-    def _prefix(self) -> int | None:
-        """The mask in bits. IPVS takes any bits, the model only networks: others are refused, and never meant."""
-        if self._version == 6:
-            return None if self._mask == 128 else self._mask
-        if self._mask == _FULL_MASK:
-            return None
-        hosts = self._mask ^ _FULL_MASK
-        if hosts & (hosts + 1):
-            raise CommandLineError("illegal virtual server persistent mask specified")
-        return 32 - hosts.bit_length()
 
     def _take_persistent(self, value: str | None) -> None:
         seconds = DEFAULT_PERSISTENT_S if value is None else number(value, 1, LONGEST_PERSISTENT_S)

@@ -84,11 +84,8 @@ def _service(service: Service, hz: int) -> str:
 
 def _mask(service: Service) -> int:
     """An IPv6 prefix length shows with its bytes turned round."""
-    prefix = service.persistence_prefix
-    if service.key.address.version == 6:
-        return int.from_bytes((128 if prefix is None else prefix).to_bytes(4, "little"), "big")
-    bits = 32 if prefix is None else prefix
-    return ((1 << bits) - 1) << (32 - bits)
+    mask = service.persistence_mask
+    return int.from_bytes(mask.to_bytes(4, "little"), "big") if service.key.address.version == 6 else mask
 
 
 def _entry(entry: Connection) -> str:

@@ -6,11 +6,12 @@ One list for both who speak of it: `piranha config check`, and the director that
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from piranha.model.address import IPAddress, prefix_length
 from piranha.model.configuration import RealServer, VirtualServer
-from piranha.model.service import ForwardingMethod, Protocol, TunnelChecksum, TunnelType
+from piranha.model.service import ForwardingMethod, PersistencePrefix, Protocol, TunnelChecksum, TunnelType
 
 _BITS = {4: 32, 6: 128}
 
@@ -23,8 +24,8 @@ class Contradiction(NamedTuple):
     mend: str
 
 
-def persistence_prefix(pmask: IPAddress | int | None, version: int) -> int | None:
-    """The client network that counts as one client, in bits; None is the whole address.
+def persistence_prefix(pmask: IPAddress | int | None, version: int) -> PersistencePrefix:
+    """The client network that counts as one client, as `Service.persistence_prefix` has it.
 
     Raises ValueError with the reason when `pmask` says no such network for this IP version.
     """
@@ -34,6 +35,8 @@ def persistence_prefix(pmask: IPAddress | int | None, version: int) -> int | Non
     if not isinstance(pmask, int) and pmask.version != version:
         raise ValueError(f"pmask = {pmask} is an IPv{pmask.version} mask, but the address is IPv{version}")
     prefix = pmask if isinstance(pmask, int) else prefix_length(pmask)
+    if prefix is None and isinstance(pmask, IPv4Address):
+        return pmask
     if prefix is None:
         raise ValueError(f"pmask = {pmask} is not a netmask: its one-bits are not in a row")
     if not 1 <= prefix <= bits:

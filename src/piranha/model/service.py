@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag, StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
-from piranha.model.address import IPAddress, format_endpoint
+from piranha.model.address import IPAddress, format_endpoint, prefix_length
 
 
 class Protocol(IntEnum):
@@ -39,6 +39,8 @@ class SchedulerFlag(IntFlag):
 
 
 NO_FLAGS = SchedulerFlag(0)
+FULL_MASK = 2**32 - 1
+PersistencePrefix = int | IPv4Address | None
 
 
 class TunnelType(StrEnum):
@@ -98,16 +100,34 @@ class Service:
     """A virtual service without its destinations.
 
     `persistent_s` 0 is no persistence; `persistence_prefix` is the client network that one template serves, in bits
-    (None: the whole address). `engine` is the persistence engine ("" or "sip"). `one_packet` schedules every datagram.
+    (None: the whole address), or an IPv4 mask whose ones are not in a row. `engine` is the persistence engine ("" or "sip"). `one_packet` schedules every datagram.
     """
 
     key: ServiceKey
     scheduler: str = "wlc"
     flags: SchedulerFlag = NO_FLAGS
     persistent_s: int = 0
-    persistence_prefix: int | None = None
+    persistence_prefix: PersistencePrefix = None
     engine: str = ""
     one_packet: bool = False
+
+    @property
+    def persistence_mask(self) -> int:
+        """As IPVS has it: the 32 bits of an IPv4 mask, or the length of an IPv6 prefix."""
+        prefix = self.persistence_prefix
+        if self.key.address.version == 6:
+            return 128 if prefix is None else int(prefix)
+        if isinstance(prefix, IPv4Address):
+            return int(prefix)
+        return FULL_MASK ^ (FULL_MASK >> (32 if prefix is None else prefix))
+
+
+def persistence_prefix(mask: int, version: int) -> PersistencePrefix:
+    """The other way round: what `Service.persistence_mask` stands for."""
+    if version == 6:
+        return None if mask == 128 else mask
+    length = prefix_length(IPv4Address(mask))
+    return None if length == 32 else IPv4Address(mask) if length is None else length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from tests.uml.scenario import (
     Destination,
     Open,
     Scenario,
+    ServerSend,
     Service,
     SetMark,
     SetOption,
@@ -36,6 +37,42 @@ HUNDRED: dict[str, Any] = {"persistent_s": 100}
 SIX = Service(label="six", scheduler="rr", protocol="tcp", endpoint="[fd09::1]:80", persistent_s=100, prefix=64)
 
 
+SIP = "udp 10.9.0.1:5060"
+CALLS: dict[str, Any] = {
+    "protocol": "udp",
+    "endpoint": "10.9.0.1:5060",
+    "persistent_s": 100,
+    "engine": "sip",
+    "each": {"port": 5060},
+}
+# Headers, each with a call that Linux finds there, or none.
+HEADERS = (
+    "Call-ID: a@b\r\n",
+    "i: a@b\r\n",
+    "I : a@b\r\n",
+    "cAlL-iD:a@b\n",
+    "Call-ID:\r\n a@b\r\n",
+    "Call-ID\r\n\t: a@b\r\n",
+    "Call-ID: a@c\r\n",
+    "Call-ID: a@b",
+    "Call-ID: a@b x\r\n",
+    "Call-ID: @b\r\ni: a@b\r\n",
+    "Call-ID: a@\r\ni: a@b\r\n",
+    "Call-IDs: a@b\r\n",
+    "id: z\r\nCall-ID: a@b\r\n",
+    "Call-ID:\r\ni: a@b\r\n",
+    " Call-ID: a@d\r\n",
+    "Via: x\r\n i: a@e\r\n",
+    "Call-ID: " + "n" * 255 + "\r\n",
+    "Call-ID: " + "n" * 256 + "\r\n",
+    "From: <sip:a@b>\r\n" * 20 + "i: a@b\r\n",
+)
+
+
+def headed(header: str) -> str:
+    return f"OPTIONS sip:someone@10.9.0.1 SIP/2.0\r\n{header}"
+
+
 def call(number: int) -> str:
     return f"OPTIONS sip:someone@10.9.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.1\r\nCall-ID: {number}@10.1.0.1\r\n\r\n"
 
@@ -45,6 +82,11 @@ SCENARIOS: tuple[Scenario, ...] = (
              many_clients(4, client="10.1.1.1"), clients(2, first=1100), LOOK_ALL),
     scenario("persistent-mask", "clients of one network together", table("rr", TWO, **HUNDRED, prefix=24),
              many_clients(4, client="10.1.1.1", client_step=64), many_clients(3, client="10.1.2.1", client_step=64), LOOK_ALL),
+    scenario("persistent-mask-holes", "a mask whose ones are not in a row", table("rr", TWO, **HUNDRED, mask="255.255.0.255"),
+             many_clients(3, client="10.1.1.1", client_step=256), many_clients(3, client="10.1.1.2", client_step=256),
+             many_clients(2, client="10.2.1.1", client_step=256), LOOK_ALL),
+    scenario("persistent-mask-last-byte", "ipvsadm -M 24: the mask 0.0.0.24", table("rr", TWO, **HUNDRED, mask="0.0.0.24"),
+             many_clients(4, client="10.1.1.1"), many_clients(3, client="10.1.2.7", client_step=8), LOOK_ALL),
     scenario("persistent-mask-0", "everybody together", table("rr", TWO, **HUNDRED, prefix=0),
              many_clients(4, client="10.1.1.1", client_step=1 << 20), LOOK_ALL),
     scenario("persistent-states", "a template is assured once a connection is established", table("rr", TWO, **HUNDRED),
@@ -101,4 +143,45 @@ SCENARIOS: tuple[Scenario, ...] = (
              table("rr", TWO, protocol="udp", endpoint="10.9.0.1:5060", persistent_s=100, engine="sip", each={"port": 5060}),
              *(Open(to="udp 10.9.0.1:5060", port=1000 + n, payload=call(number)) for n, number in enumerate((1, 2, 3, 1, 2, 3))),
              Open(to="udp 10.9.0.1:5060", port=2000, payload="no call"), LOOK_ALL),
+    scenario("sip-headers", "which headers name a call", table("rr", {1: 1, 2: 1, 3: 1, 4: 1, 5: 1}, **CALLS),
+             *(Open(to=SIP, port=1000 + n, payload=headed(header)) for n, header in enumerate(HEADERS)), LOOK_ALL),
+    scenario("sip-clients", "one call of two clients, without a mask and with one", table("rr", TWO, **CALLS),
+             *(Open(to=SIP, client=f"10.1.0.{n}", payload=call(1)) for n in (1, 2, 3, 1)), LOOK_ALL,
+             edit("rr", protocol="udp", endpoint="10.9.0.1:5060", persistent_s=100, engine="sip", prefix=24),
+             *(Open(to=SIP, client=f"10.1.1.{n}", payload=call(1)) for n in (1, 2, 3, 1)),
+             Open(to=SIP, client="10.1.1.1", port=2000, payload=call(2)), LOOK_ALL),
+    scenario("sip-one-packet", "one packet at a time, each to its call's server",
+             table("rr", TWO, **CALLS, one_packet=True),
+             *(Open(to=SIP, payload=call(number)) for number in (1, 2, 3, 1, 2, 3)), LOOK_ALL),
+    scenario("sip-mark", "calls of a mark", AddService(service=service("rr", mark=5, persistent_s=100, engine="sip")),
+             add(1, port=0), add(2, port=0), SetMark(mark=5, address="10.9.0.0/24"),
+             *(Open(to="udp 10.9.0.1:5060", port=1000 + n, to_step=n, payload=call(number)) for n, number in enumerate((1, 2, 1, 2))),
+             Open(to="udp 10.9.0.7:5070", port=1010, payload=call(1)), clients(1), LOOK_ALL),
+    scenario("sip-removed", "a call whose server is quiesced, and removed", table("rr", TWO, **CALLS),
+             Open(to=SIP, port=1000, payload=call(1)), weigh(2, 0, port=5060), Open(to=SIP, port=1001, payload=call(1)),
+             Open(to=SIP, port=1002, payload=call(2)), remove(2, port=5060), Open(to=SIP, port=1003, payload=call(1)), LOOK_ALL),
+    scenario("sip-tcp", "over TCP nothing is a call", table("rr", TWO, persistent_s=100, engine="sip"), clients(2), LOOK_ALL),
+    scenario("sip-not-persistent", "an engine without persistence does nothing",
+             table("rr", TWO, **{**CALLS, "persistent_s": 0}),
+             *(Open(to=SIP, port=1000 + n, payload=call(1)) for n in range(3)), LOOK_ALL),
+    scenario("sip-stopped", "a service loses its engine", table("rr", TWO, **CALLS), Open(to=SIP, payload=call(1)),
+             edit("rr", protocol="udp", endpoint="10.9.0.1:5060", persistent_s=100),
+             Open(to=SIP, port=1001, payload=call(1)), Open(to=SIP, port=1002, payload=call(2)), LOOK_ALL),
+    scenario("sip-out", "a call that a server begins", table("rr", TWO, **CALLS),
+             ServerSend(source="udp 10.2.0.1:5060", to="10.1.0.1:5070", payload=call(7)),
+             ServerSend(source="udp 10.2.0.1:5060", to="10.1.0.1:5071", payload="no call"),
+             ServerSend(source="udp 10.2.0.1:5061", to="10.1.0.1:5072", payload=call(8)),
+             LOOK_ALL, Open(to=SIP, port=5070, payload=call(7)), Open(to=SIP, port=5073, payload=call(7)), LOOK_ALL,
+             ServerSend(source="udp 10.2.0.1:5060", to="10.1.0.1:5070", payload=call(7)),
+             ServerSend(source="udp 10.2.0.2:5060", to="10.1.0.1:5074", payload=call(7)),
+             Open(to=SIP, port=5075, payload=call(7)), LOOK_ALL),
+    scenario("sip-out-kinds", "of a service that is not persistent, of one packet at a time, of a mark",
+             AddService(service=service("rr", label="plain", protocol="udp", endpoint="10.9.0.1:5060", engine="sip")),
+             add(1, label="plain", port=5060),
+             AddService(service=service("rr", label="ops", protocol="udp", endpoint="10.9.0.2:5060", persistent_s=100, engine="sip",
+                                        one_packet=True)), add(2, label="ops", port=5060),
+             AddService(service=service("rr", label="mark", mark=5, persistent_s=100, engine="sip")), add(3, label="mark", port=5060),
+             AddService(service=service("rr", label="none", protocol="udp", endpoint="10.9.0.3:5060", persistent_s=100)),
+             add(4, label="none", port=5060),
+             *(ServerSend(source=f"udp 10.2.0.{n}:5060", to="10.1.0.1:5070", payload=call(7)) for n in (1, 2, 3, 4)), LOOK_ALL),
 )  # fmt: skip

@@ -83,7 +83,7 @@ RULES = [
     (farm("vip_nmask = 255.255.0.255\n"), 4, "not a netmask"),
     (farm("vip_nmask = 0.0.0.0\n"), 4, "counts as not given"),
     (farm("vip_nmask = ffff:ffff::\n"), 4, "is an IPv6 mask"),
-    (farm("persistent = 300\npmask = 255.0.255.0\n"), 5, "not a netmask"),
+    (farm("persistent = 300\npmask = 255.0.255.0\n"), 5, "are not in a row"),
     (farm("pmask = 255.255.255.0\n"), 4, "pmask has no effect without persistent"),
     (farm("pmask = rubbish\n"), 4, "counts for nothing"),
     ("interfaces = [ eth0 averyveryverylongname ]\n" + farm(), 1, "cannot be a device"),

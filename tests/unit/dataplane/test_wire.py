@@ -69,7 +69,7 @@ services = st.builds(
     scheduler=st.sampled_from(["rr", "wlc", "none"]),
     flags=st.integers(0, 7).map(lambda n: SchedulerFlag(n << 3)),
     persistent_s=st.integers(0, 400),
-    persistence_prefix=st.none() | st.integers(0, 128),
+    persistence_prefix=st.none() | st.integers(0, 128) | st.just(IPv4Address("255.0.255.0")),
     engine=st.sampled_from(["", "sip"]),
     one_packet=st.booleans(),
 )

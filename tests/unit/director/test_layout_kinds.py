@@ -67,19 +67,20 @@ def member(server: RealServer, virtual: VirtualServer = VIRTUAL, network: Forwar
         (ip_address("255.255.255.0"), VIP4, 24),
         (24, VIP4, 24),
         (32, VIP4, None),
+        (ip_address("255.0.255.0"), VIP4, ip_address("255.0.255.0")),
         (32, VIP6, 32),
         (128, VIP6, None),
         (ip_address("ffff:ffff:ffff:ffff::"), VIP6, 64),
     ],
 )
-def test_masks_become_prefixes(pmask: object, address: DeviceAddress, prefix: int | None) -> None:
+def test_masks_become_prefixes(pmask: object, address: DeviceAddress, prefix: object) -> None:
     virtual = replace(VIRTUAL, persistent_s=300, pmask=pmask, address=address, servers=())
     assert service(virtual).persistence_prefix == prefix
 
 
 @pytest.mark.parametrize(
     ("pmask", "address"),
-    [(33, VIP4), (0, VIP4), (129, VIP6), (ip_address("255.0.255.0"), VIP4), (ip_address("255.255.255.0"), VIP6)],
+    [(33, VIP4), (0, VIP4), (129, VIP6), (ip_address("ffff::ffff"), VIP6), (ip_address("255.255.255.0"), VIP6)],
 )
 def test_masks_that_are_none_cost_their_service(pmask: object, address: DeviceAddress) -> None:
     layout = laid_out(replace(VIRTUAL, persistent_s=300, pmask=pmask, address=address))

@@ -72,6 +72,11 @@ def server(address: str, port: int = 80, method: ForwardingMethod = ForwardingMe
         ("-A -M 64 -t [2001:db8::1]:80 -p", Service(key=WEB6, persistent_s=360)),
         ("-A -t [2001:db8::1]:80 -p -M 64x", Service(key=WEB6, persistent_s=360, persistence_prefix=64)),
         ("-A -t 10.0.0.1:80 -p 9 -M 255.255.0.0", Service(key=WEB, persistent_s=9, persistence_prefix=16)),
+        ("-A -t 10.0.0.1:80 -p 9 -M 24", Service(key=WEB, persistent_s=9, persistence_prefix=IPv4Address("0.0.0.24"))),
+        (
+            "-A -t 10.0.0.1:80 -p 9 -M 255.255.0.255",
+            Service(key=WEB, persistent_s=9, persistence_prefix=IPv4Address("255.255.0.255")),
+        ),
         ("-A -t 10.0.0.1:80 -p 9 -M 0.0.0.0", Service(key=WEB, persistent_s=9, persistence_prefix=0)),
         ("-A -t 10.0.0.1:80 -M 255.255.0.0", Service(key=WEB)),
         ("-A -f 010", Service(key=ServiceKey.of_mark(10))),

@@ -22,6 +22,7 @@ from piranha.model.service import (
     ServiceKey,
     TunnelChecksum,
     TunnelType,
+    persistence_prefix,
 )
 from tests.unit.ipvsadm.recording import KERNEL_SCHEDULERS, Run
 
@@ -119,7 +120,8 @@ def services(draw: st.DrawFn) -> Service:
     key = draw(address_keys | mark_keys)
     bits = 32 if key.address.version == 4 else 128
     persistent_s = draw(st.sampled_from([0, 0, 1, 360, 2678400]))
-    prefix = draw(st.none() | st.integers(0 if bits == 32 else 1, bits - 1)) if persistent_s else None
+    masks = st.integers(0, 2**32 - 1).map(lambda mask: persistence_prefix(mask, 4)) if bits == 32 else st.nothing()
+    prefix = draw(st.none() | st.integers(0 if bits == 32 else 1, bits - 1) | masks) if persistent_s else None
     scheduler = draw(st.sampled_from(KERNEL_SCHEDULERS))
     flags = SchedulerFlag(draw(st.integers(0, 7)) << 3)
     return Service(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 from piranha.config.rules.advice import Advice, PlacedVirtual
-from piranha.model.address import IPAddress
+from piranha.model.address import IPAddress, prefix_length
 from piranha.model.service import ForwardingMethod
 
 _WEIGHTLESS_SCHEDULERS = frozenset(("rr", "lc"))
@@ -135,8 +136,14 @@ def sorry_server(virtual: PlacedVirtual) -> Iterator[Advice]:
 
 
 def persistence(virtual: PlacedVirtual) -> Iterator[Advice]:
-    if virtual.value.pmask is not None and not virtual.value.persistent_s:
-        yield Advice(virtual.places.of("pmask"), "pmask has no effect without persistent", "write `persistent = 300`")
+    mask, place = virtual.value.pmask, virtual.places.of("pmask")
+    if mask is None:
+        return
+    if not virtual.value.persistent_s:
+        yield Advice(place, "pmask has no effect without persistent", "write `persistent = 300`")
+    elif isinstance(mask, IPv4Address) and prefix_length(mask) is None:
+        message = f"the ones of pmask = {mask} are not in a row: clients of many networks count as one"
+        yield Advice(place, message, "write `255.255.255.0`, unless that is meant")
 
 
 def _unusable(ip: IPAddress) -> str:

@@ -17,10 +17,13 @@ from piranha.model.service import (
     Destination,
     DestinationKey,
     ForwardingMethod,
+    PersistencePrefix,
     Protocol,
+    Service,
     ServiceKey,
     TunnelChecksum,
     TunnelType,
+    persistence_prefix,
 )
 
 CONN_WAYS = 16
@@ -45,6 +48,7 @@ CONN_RETIRED = 0x0080
 CONN_FTP = 0x0100
 CONN_PORT_BELOW = 0x0200
 CONN_NO_CPORT = 0x0400
+CONN_CALL = 0x0800
 
 
 class DestFlag(IntFlag):
@@ -62,6 +66,7 @@ class ServiceFlag(IntFlag):
     PRESENT = 0x01
     PERSISTENT = 0x02
     ONE_PACKET = 0x04
+    SIP = 0x40
 
 
 class SettingFlag(IntFlag):
@@ -69,6 +74,7 @@ class SettingFlag(IntFlag):
     MARKS = 0x02
     MARK_ANY = 0x04
     FTP = 0x08
+    CALLS = 0x20
 
 
 class Rule(IntFlag):
@@ -222,7 +228,7 @@ SERVICE = np.dtype(
         ("serial", "<u4"),
         ("index", "<u4"),
         ("persistent", "<u4"),
-        ("prefix", "<u4"),
+        ("mask", "<u4"),
     ]
 )
 SLOT_LINE = np.dtype([("word", "<u4", (SLOT_WORDS,))])
@@ -290,6 +296,7 @@ MARK_RULE = np.dtype(
         ("pad", "u1", (7,)),
     ]
 )
+CALL = np.dtype([("length", "u1"), ("id", "u1", (255,))])
 FILTER_LINE = np.dtype([("word", "<u8", (8,))])
 SWEEP_ARGS = np.dtype([("first_line", "<u4"), ("lines", "<u4"), ("live", "<u4"), ("expired", "<u4"), ("now", "<u4")])
 WEIGH_ARGS = np.dtype([("live", "<u4")])
@@ -313,6 +320,7 @@ LAYOUTS: dict[str, np.dtype[np.void]] = {
     "dest_stats": DEST_STATS,
     "settings": SETTINGS,
     "defence": DEFENCE,
+    "call": CALL,
     "filter_line": FILTER_LINE,
     "ftp_key": FTP_KEY,
     "ftp_control": FTP_CONTROL,
@@ -381,6 +389,19 @@ def pack_server_key(service: ServiceKey, destination: DestinationKey) -> bytes:
     """A `struct server_key`: where the destination answers from."""
     port = destination.port.to_bytes(2, "big")
     return pack_address(destination.address) + port + bytes([int(service.protocol)]) + bytes(5)
+
+
+def pack_persistence_mask(service: Service) -> int:
+    """The word `mask` of a `struct service`; that of IPv4 is in network order."""
+    return _turned(service.persistence_mask, service.key.address.version)
+
+
+def unpack_persistence_mask(word: int, version: int) -> PersistencePrefix:
+    return persistence_prefix(_turned(word, version), version)
+
+
+def _turned(word: int, version: int) -> int:
+    return word if version == 6 else int.from_bytes(word.to_bytes(4, "big"), "little")
 
 
 def unpack_service_key(row: np.void) -> ServiceKey:

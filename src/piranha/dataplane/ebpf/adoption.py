@@ -64,14 +64,14 @@ def read_back(tables: Tables, now: float) -> Found:
 
 
 def _read_service(key: ServiceKey, row: np.void, hz: int) -> Service:
-    bits, prefix = (32 if key.address.version == 4 else 128), int(row["prefix"])
     flags = int(row["flags"])
     return Service(
         key=key,
         scheduler=_SCHEDULER_NAMES[int(row["scheduler"])],
         flags=SchedulerFlag(flags & _SCHEDULER_FLAGS),
         persistent_s=round(int(row["persistent"]) / hz),
-        persistence_prefix=None if prefix == bits else prefix,
+        persistence_prefix=abi.unpack_persistence_mask(int(row["mask"]), key.address.version),
+        engine="sip" if flags & ServiceFlag.SIP else "",
         one_packet=bool(flags & ServiceFlag.ONE_PACKET),
     )
 

@@ -131,9 +131,16 @@ class ConnectionTable:
             state=_state_name(protocol, number, template),
             expires_s=max(0.0, left / self._tables.hz),
             is_template=template,
+            engine="sip" if flags & abi.CONN_CALL else "",
+            engine_data=self._call_id(slot) if flags & abi.CONN_CALL else "",
             # In a mark's template the mark stands in the place of the VIP.
             mark=int(virtual) & 0xFFFFFFFF if template and protocol is Protocol.IP else 0,
         )
+
+    def _call_id(self, slot: int) -> str:
+        """Empty for a template that is just being made or removed."""
+        raw = self._tables.maps["calls"].lookup(slot.to_bytes(4, "little"))
+        return raw[1 : 1 + raw[0]].decode("latin-1") if raw else ""
 
 
 def _destination_port(flags: int, virtual_port: int, port: int) -> int:

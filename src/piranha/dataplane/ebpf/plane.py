@@ -24,6 +24,7 @@ from piranha.dataplane.ebpf.locality import Locality
 from piranha.dataplane.ebpf.nexthop import NextHop, NextHopResolver
 from piranha.dataplane.ebpf.pins import Pins
 from piranha.dataplane.ebpf.records import Records
+from piranha.dataplane.ebpf.rules import ENGINES
 from piranha.dataplane.ebpf.schedulers import REGISTRY
 from piranha.dataplane.ebpf.syncdaemons import SyncDaemons
 from piranha.dataplane.ebpf.synctable import SyncTable
@@ -80,6 +81,7 @@ class EbpfPlane:
             all_ports=True,
             one_packet=True,
             thresholds=True,
+            engines=ENGINES,
             tunnels=frozenset(TunnelType),
         )
         self.tables = tables

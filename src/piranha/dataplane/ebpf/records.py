@@ -65,6 +65,7 @@ class Records:
         self._trash: defaultdict[ServiceKey, dict[DestinationKey, DestinationRecord]] = defaultdict(dict)
         self.addresses: defaultdict[IPAddress, set[int]] = defaultdict(set)
         self._masqueraded: set[int] = set()
+        self._with_engine: set[ServiceKey] = set()
         self._servers = ServerIndex(tables.maps["servers"])
         self.settings = Settings(tables, self._filter)
         self._estimator = Estimator()
@@ -217,13 +218,15 @@ class Records:
         self._write_service(self._tables.services[record.index], service)
 
     def _write_service(self, row: np.void, service: Service) -> None:
-        bits = 32 if service.key.address.version == 4 else 128
+        # Before the service says so itself: its packets are read from then on.
+        self._note_engine(service.key, service.engine)
         row["persistent"] = jiffies(service.persistent_s, self._tables.hz) if service.persistent_s else 0
-        row["prefix"] = bits if service.persistence_prefix is None else service.persistence_prefix
+        row["mask"] = abi.pack_persistence_mask(service)
         row["flags"] = (
             ServiceFlag.PRESENT
             | (ServiceFlag.PERSISTENT if service.persistent_s else 0)
             | (ServiceFlag.ONE_PACKET if service.one_packet else 0)
+            | (ServiceFlag.SIP if service.engine else 0)
             | int(service.flags)
         )
 
@@ -241,6 +244,11 @@ class Records:
         self._leaving_services.append((now + _SERVICE_GRACE_S, record.index))
         del self._services[key]
         self._note_kind(key, -1)
+        self._note_engine(key, "")
+
+    def _note_engine(self, key: ServiceKey, engine: str) -> None:
+        (self._with_engine.add if engine else self._with_engine.discard)(key)
+        self.settings.set_flag(SettingFlag.CALLS, bool(self._with_engine))
 
     def _note_kind(self, key: ServiceKey, count: int) -> None:
         """Packets are asked for their mark while a service has one, and read for FTP while one may carry it."""
@@ -406,6 +414,8 @@ class Records:
         for service in found.services:
             self._services[service.service.key] = service
             self._note_kind(service.service.key, 1)
+            if service.service.engine:
+                self._with_engine.add(service.service.key)
             self._filter.add(service.service.key.address, FilterBit.VIP)
             for destination in service.destinations.values():
                 self._adopt_destination(service.service.key, destination)

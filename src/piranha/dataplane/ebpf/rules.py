@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from piranha.dataplane.port import RefusalKind, RefusedError
 from piranha.model.service import Destination, ForwardingMethod, Service, ServiceKey, TunnelType
 
 _BITS = {4: 32, 6: 128}
+ENGINES = frozenset(("sip",))
+"""Persistence engines."""
 
 
 def check_service(service: Service) -> None:
@@ -16,10 +20,17 @@ def check_service(service: Service) -> None:
     if not 0 <= key.port <= 65535:
         raise RefusedError(RefusalKind.INVALID, f"{key}: {key.port} is no port")
     bits = _BITS[key.address.version]
-    if service.persistence_prefix is not None and not 0 <= service.persistence_prefix <= bits:
+    prefix = service.persistence_prefix
+    if isinstance(prefix, IPv4Address) and key.address.version == 6:
+        raise RefusedError(RefusalKind.INVALID, f"{key}: {prefix} is no mask of IPv6 addresses")
+    if isinstance(prefix, int) and not 0 <= prefix <= bits:
         raise RefusedError(RefusalKind.INVALID, f"{key}: a persistence mask has 0 to {bits} bits")
-    if service.engine:
-        raise RefusedError(RefusalKind.UNSUPPORTED, f"{key}: the persistence engine {service.engine} is not built yet")
+    if service.engine and service.engine not in ENGINES:
+        raise RefusedError(
+            RefusalKind.NO_SCHEDULER,
+            f"{key}: unknown persistence engine {service.engine}",
+            mend=f"known are {', '.join(sorted(ENGINES))}",
+        )
 
 
 def check_destination(service: ServiceKey, destination: Destination) -> None:

@@ -53,6 +53,7 @@ class Capacity:
     connections: int = 524_288
     services: int = 16_384
     destinations: int = 65_536
+    calls: int = 131_072
     slot_words: int = 1_048_576
 
     def entries(self) -> dict[str, int]:
@@ -69,6 +70,7 @@ class Capacity:
             "services": self.services,
             "service_ids": self.services,
             "servers": self.destinations,
+            "calls": self.calls,
             "service_stats": self.services,
             "cut_room": possible_cpus(),
             "slots": max(1, self.slot_words // abi.SLOT_WORDS),

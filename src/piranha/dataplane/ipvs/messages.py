@@ -20,6 +20,7 @@ from piranha.model.service import (
     DestinationKey,
     DestinationStatus,
     ForwardingMethod,
+    PersistencePrefix,
     Protocol,
     Rates,
     SchedulerFlag,
@@ -28,6 +29,7 @@ from piranha.model.service import (
     Timeouts,
     TunnelChecksum,
     TunnelType,
+    persistence_prefix,
 )
 
 FAMILY = "IPVS"
@@ -100,7 +102,7 @@ def pack_service(service: Service) -> bytes:
         _SVC_SCHED: service.scheduler.encode() + b"\0",
         _SVC_FLAGS: _FLAGS.pack(flags, _ALL_FLAGS),
         _SVC_TIMEOUT: _U32.pack(service.persistent_s),
-        _SVC_NETMASK: _netmask(service.key.address, service.persistence_prefix),
+        _SVC_NETMASK: _netmask(service),
     }
     if service.engine:
         body[_SVC_PE] = service.engine.encode() + b"\0"
@@ -294,17 +296,13 @@ def _destination_key(key: DestinationKey) -> bytes:
     )
 
 
-def _netmask(address: IPAddress, prefix: int | None) -> bytes:
-    bits = address.max_prefixlen if prefix is None else prefix
-    if address.version == 6:
-        return _U32.pack(bits)
-    return ((0xFFFFFFFF << (32 - bits)) & 0xFFFFFFFF).to_bytes(4, "big")
+def _netmask(service: Service) -> bytes:
+    mask = service.persistence_mask
+    return _U32.pack(mask) if service.key.address.version == 6 else mask.to_bytes(4, "big")
 
 
-def _prefix(mask: bytes, version: int) -> int | None:
-    """The client network in bits, None for the whole address. A mask with holes gives its number of ones."""
-    bits = _u32(mask) if version == 6 else _u32(mask).bit_count()
-    return None if bits == (128 if version == 6 else 32) else bits
+def _prefix(mask: bytes, version: int) -> PersistencePrefix:
+    return persistence_prefix(_u32(mask) if version == 6 else int.from_bytes(mask[:4], "big"), version)
 
 
 def _address(data: bytes, version: int) -> IPAddress:

@@ -169,11 +169,12 @@ def test_wide_statistics_win_over_narrow_ones() -> None:
     assert status.counters == Counters(*(2**40 + kind for kind in range(1, 6)))
 
 
-def test_a_mask_with_holes_counts_its_ones() -> None:
+def test_a_mask_whose_ones_are_not_in_a_row() -> None:
     body = attributes(messages.pack_service(Service(key=WEB, persistent_s=60)))[1]
     reading = messages.read_service(nested(1, body + attribute(9, bytes([0, 0, 0, 24]))))
     assert reading is not None
-    assert reading.service.persistence_prefix == 2
+    assert reading.service.persistence_prefix == IPv4Address("0.0.0.24")
+    assert attributes(messages.pack_service(reading.service))[1].count(bytes([0, 0, 0, 24]))
 
 
 def test_a_service_of_an_unknown_protocol_is_passed_over() -> None:
