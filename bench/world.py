@@ -24,7 +24,8 @@ from piranha.model.service import Destination, DestinationKey, ForwardingMethod,
 MILLION = 1_000_000
 REAL_SERVERS = 100
 _PEER_TABLES = frozenset({"lru_conns", "lru_replies"})
-_PEER_OWN = frozenset({"workbench"})  # scratch memory, laid out by what a flow is in the build
+# Scratch memory, laid out by what a flow is in the build; and the lease, which no table of the plane is.
+_PEER_OWN = frozenset({"workbench", "gate_lease"})
 _OURS_ONLY = frozenset({"conn_tags", "conns", "rev_tags"})
 
 

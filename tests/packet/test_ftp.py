@@ -11,9 +11,13 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
+from piranha.dataplane.ebpf.arrivals import Arrivals
+from piranha.dataplane.ebpf.departures import Departures
+from piranha.dataplane.exchange import Entries, Flag
 from piranha.dataplane.port import AddService, Connection
 from piranha.model.service import ForwardingMethod, Protocol, Service, ServiceKey
-from tests.packet.bench import CLIENT, CLIENT_MAC, SERVER, SERVER_MAC, VIP, Bench, Result, assert_checksums
+from tests.packet.bench import CLIENT, CLIENT_MAC, DIRECTOR, SERVER, SERVER_MAC, VIP, Bench, Result, assert_checksums
+from tests.unit.sync.test_datagram import entry
 
 LAYER = {4: IP, 6: IPv6}
 PASV = b"PASV\r\n"
@@ -345,6 +349,36 @@ def test_every_group_may_be_left_out(tc: Bench) -> None:
     assert sorted((c.client_port, c.client) for c in data(tc)) == [(5000 + n, a) for n, a in enumerate(wanted)]
 
 
+# ---- the director itself as a server ----
+
+
+@pytest.mark.parametrize("reply", [REPLY, LONG, SHORT])
+def test_the_reply_of_a_local_server_is_changed_on_its_way_out(tc: Bench, reply: bytes) -> None:
+    farm(tc, address=DIRECTOR[4], local=True)
+    tc.run(frame_to_vip(tc, 7000, 21, "S"))
+    tc.run(local_frame(tc, b"", "SA", 1), "rs", hook="egress")
+    tc.run(frame_to_vip(tc, 7000, 21, "A"))
+    out = tc.run(tc.to_vip(4, TCP, 7000, dport=21, flags="PA", load=PASV))
+    assert (out.verdict, out.packet[IP].dst) == ("pass", DIRECTOR[4])
+    out = tc.run(local_frame(tc, reply, "PA", 2), "rs", hook="egress")
+    assert (out.verdict, out.packet[IP].src) == ("pass", VIP[4])
+    assert b"10,9,0,1," in text(out.packet)
+    assert_checksums(out.raw)
+    (waiting,) = data(tc)
+    assert (waiting.state, str(waiting.destination)) == ("LISTEN", DIRECTOR[4])
+    acknowledged = 2 + len(text(out.packet))
+    out = tc.run(tc.to_vip(4, TCP, 7000, dport=21, flags="PA", ack=acknowledged, load=b"NOOP\r\n"))
+    assert out.packet[TCP].ack == 2 + len(reply)
+
+
+def local_frame(bench: Bench, load: bytes, flags: str, sequence: int) -> Packet:
+    """From the director's own FTP server to the client."""
+    tcp = TCP(sport=21, dport=7000, flags=flags, seq=sequence, ack=1)
+    return Ether(
+        bytes(Ether(src=bench.net.mac["cl"], dst=CLIENT_MAC) / IP(src=DIRECTOR[4], dst=CLIENT[4]) / tcp / Raw(load))
+    )
+
+
 # ---- what belongs to the control connection ----
 
 
@@ -455,3 +489,31 @@ def test_without_persistence_data_ports_are_not_scheduled(bench: Bench) -> None:
     farm(bench)
     assert bench.run(frame_to_vip(bench, 4000, 5000, "S")).verdict == "pass"
     assert bench.connections() == ()
+
+
+# ---- connection sync ----
+
+
+def test_what_the_peer_is_told_of_data_connections(tc: Bench) -> None:
+    farm(tc, port=2121)
+    session = Session(tc, port=2121)
+    session.client(b"PORT 10,1,0,2,17,92\r\n")
+    session.passive()
+    (piece,) = [piece for piece in Departures(tc.tables, lambda columns: ~columns.known).pieces() if piece is not None]
+    rows = {int(row["virtual_port"]): row for row in piece.entries.rows}
+    assert {port: (row["client_port"], row["server_port"]) for port, row in rows.items()} == {
+        21: (session.sport, 2121),
+        20: (4444, 2120),
+        DATA_PORT: (0, DATA_PORT),
+    }
+    assert [port for port, row in rows.items() if row["flags"] & Flag.NO_CLIENT_PORT] == [DATA_PORT]
+
+
+def test_a_control_connection_that_a_peer_told_of_is_read(tc: Bench) -> None:
+    farm(tc)
+    told = {"client": CLIENT[4], "virtual": VIP[4], "server": SERVER[4], "client_port": 4000, "virtual_port": 21}
+    way = Arrivals(tc.tables)
+    way.take(Entries(entry(version=4, server_port=21, state=1, timeout_s=600, **told)))
+    way.close()
+    tc.run(tc.to_vip(4, TCP, 4000, dport=21, flags="PA", load=b"PORT 10,1,0,2,17,92\r\n"))
+    assert [(c.client_port, c.state) for c in data(tc)] == [(4444, "LISTEN")]
