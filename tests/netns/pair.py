@@ -27,8 +27,15 @@ from tests.netns.lab import ROOT, wait_until
 VIP, GATEWAY, CLIENT = "10.77.1.100", "10.77.2.254", "10.77.1.50"
 DIRECTORS = {"lb1": 1, "lb2": 2}
 SERVERS = {"web1": 21, "web2": 22}
-PORT, LINK_PORT = 80, 8849
+VIP6, GATEWAY6 = "fd77:1::100", "fd77:2::254"
+PORT, STICKY_PORT, LINK_PORT = 80, 81, 8849
 START_S = 60.0
+FORWARDING = (
+    ("net.ipv4.ip_forward", "1"),
+    ("net.ipv4.conf.all.rp_filter", "0"),
+    ("net.ipv6.conf.all.forwarding", "1"),
+)
+FLOATING = ((f"{VIP}/32", "out0"), (f"{VIP6}/128", "out0"), (f"{GATEWAY}/32", "in0"), (f"{GATEWAY6}/128", "in0"))
 LVS_CF = """
 serial_no = 1
 primary = 10.77.1.1
@@ -42,21 +49,25 @@ syncdaemon = 1
 syncd_iface = in0
 syncd_id = 7
 {more}
-virtual web {{
+"""
+
+VIRTUAL = """
+virtual {name} {{
     active = 1
-    address = 10.77.1.100 out0:1
-    port = 80
+    address = {vip} out0:1
+    port = {port}
     protocol = tcp
     scheduler = rr
+    persistent = {persistent}
     send = "?"
     expect = "web"
     server web1 {{
-        address = 10.77.2.21
+        address = {network}::21
         active = 1
         weight = 1
     }}
     server web2 {{
-        address = 10.77.2.22
+        address = {network}::22
         active = 1
         weight = 1
     }}
@@ -64,11 +75,17 @@ virtual web {{
 """
 
 
+def virtual(name: str, vip: str, port: int, persistent: int = 0) -> str:
+    text = VIRTUAL.format(name=name, vip=vip, port=port, persistent=persistent, network="fd77:2")
+    return text if ":" in vip else text.replace("fd77:2::", "10.77.2.")
+
+
 class Pair:
     """Up as long as its context. `prefix` begins the namespaces' names, `home` is where the directors keep their files."""
 
-    def __init__(self, prefix: str, home: Path) -> None:
+    def __init__(self, prefix: str, home: Path, directors: Sequence[str] = tuple(DIRECTORS)) -> None:
         self.prefix = prefix
+        self.directors = directors
         self.home = home
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._closing = ExitStack()
@@ -79,25 +96,27 @@ class Pair:
     # ---- the network ----
 
     def up(self) -> None:
-        names = ["switch", "client", *DIRECTORS, *SERVERS]
+        names = ["switch", "client", *self.directors, *SERVERS]
         self.down_namespaces()
         for name in names:
             netns.add(self.namespace(name))
             netns.ip_batch(self.namespace(name), ["link set lo up"])
         bridges = [f"link add {b} type bridge mcast_snooping 0" for b in ("outside", "inside")]
         netns.ip_batch(self.namespace("switch"), [*bridges, "link set outside up", "link set inside up"])
-        self._plug("client", "out0", "outside", f"{CLIENT}/24")
-        for name, number in DIRECTORS.items():
-            self._plug(name, "out0", "outside", f"10.77.1.{number}/24")
-            self._plug(name, "in0", "inside", f"10.77.2.{number}/24")
+        self._plug("client", "out0", "outside", f"{CLIENT}/24", "fd77:1::50/64")
+        for name in self.directors:
+            number = DIRECTORS[name]
+            self._plug(name, "out0", "outside", f"10.77.1.{number}/24", f"fd77:1::{number}/64")
+            self._plug(name, "in0", "inside", f"10.77.2.{number}/24", f"fd77:2::{number}/64")
             with netns.entered(self.namespace(name)):
-                netns.write_sysctls([("net.ipv4.ip_forward", "1"), ("net.ipv4.conf.all.rp_filter", "0")])
+                netns.write_sysctls(FORWARDING)
         for name, number in SERVERS.items():
-            self._plug(name, "in0", "inside", f"10.77.2.{number}/24")
-            netns.ip_batch(self.namespace(name), [f"route add default via {GATEWAY}"])
-            self._serve(name)
+            self._plug(name, "in0", "inside", f"10.77.2.{number}/24", f"fd77:2::{number}/64")
+            netns.ip_batch(self.namespace(name), [f"route add default via {GATEWAY}", f"route add ::/0 via {GATEWAY6}"])
+            for port in (PORT, STICKY_PORT):
+                self._serve(name, port)
 
-    def _plug(self, name: str, device: str, bridge: str, address: str) -> None:
+    def _plug(self, name: str, device: str, bridge: str, *addresses: str) -> None:
         plug = f"{name}-{device}"
         netns.ip_batch(
             self.namespace("switch"),
@@ -106,12 +125,12 @@ class Pair:
                 f"link set {plug} master {bridge} up",
             ],
         )
-        netns.ip_batch(self.namespace(name), [f"link set {device} up", f"addr add {address} dev {device}"])
+        netns.ip_batch(self.namespace(name), [f"link set {device} up", *(_add_address(a, device) for a in addresses)])
 
-    def _serve(self, name: str) -> None:
+    def _serve(self, name: str, port: int) -> None:
         """Every line is answered with the server's name; connections last until the client ends them."""
         with netns.entered(self.namespace(name)):
-            listener = socket.create_server(("", PORT), backlog=512)
+            listener = socket.create_server(("", port), family=socket.AF_INET6, backlog=512, dualstack_ipv6=True)
         self._closing.callback(listener.close)
 
         def answer(connection: socket.socket) -> None:
@@ -130,16 +149,19 @@ class Pair:
         threading.Thread(target=accept, daemon=True).start()
 
     def hold_addresses(self, director: str) -> None:
-        """VIP and gateway are this director's now; everybody learns it at once."""
+        """VIPs and gateways are this director's now; everybody learns it at once."""
         for name in DIRECTORS:
-            if name != director:
-                self._try(name, "addr", "del", f"{VIP}/32", "dev", "out0")
-                self._try(name, "addr", "del", f"{GATEWAY}/32", "dev", "in0")
-        netns.ip_batch(
-            self.namespace(director), [f"addr replace {VIP}/32 dev out0", f"addr replace {GATEWAY}/32 dev in0"]
-        )
+            if name != director and netns.exists(self.namespace(name)):
+                for address, device in FLOATING:
+                    self._try(name, "addr", "del", address, "dev", device)
+        if netns.exists(self.namespace(director)):
+            netns.ip_batch(self.namespace(director), [_add_address(a, device, "replace") for a, device in FLOATING])
+        self.forget_neighbours()
+
+    def forget_neighbours(self) -> None:
         for name, device in [("client", "out0"), *((server, "in0") for server in SERVERS)]:
-            self._try(name, "neigh", "flush", "dev", device)
+            for version in ("-4", "-6"):
+                self._try(name, version, "neigh", "flush", "dev", device)
 
     def _try(self, name: str, *words: str) -> None:
         subprocess.run(["ip", "-n", self.namespace(name), *words], capture_output=True, timeout=20, check=False)
@@ -164,7 +186,8 @@ class Pair:
         home = self.home / director
         for folder in ("run", "state", "etc"):
             (home / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
-        (home / "lvs.cf").write_text(LVS_CF.format(more=more))
+        virtuals = [virtual("web", VIP, PORT), virtual("sticky", VIP, STICKY_PORT, 60), virtual("web6", VIP6, PORT)]
+        (home / "lvs.cf").write_text(LVS_CF.format(more=more) + "".join(virtuals))
 
     def start(self, director: str) -> None:
         """Start lvsd and wait until both servers are up."""
@@ -179,7 +202,7 @@ class Pair:
         child = self._children[director]
         assert child.poll() is None, (self.home / director / "log").read_text()[-3000:]
         status = self.ask(director, "status")
-        return status is not None and status["summary"]["servers_up"] == len(SERVERS)
+        return status is not None and status["summary"]["servers_up"] == 3 * len(SERVERS)
 
     def stop(self, director: str, *, forget: bool = False) -> None:
         """End lvsd; with `forget` its tables go too, as with a boot."""
@@ -215,9 +238,9 @@ class Pair:
 
     # ---- the client ----
 
-    def connect(self, *, source_port: int = 0) -> Conversation:
+    def connect(self, vip: str = VIP, port: int = PORT) -> Conversation:
         with netns.entered(self.namespace("client")):
-            made = socket.create_connection((VIP, PORT), 20, ("", source_port))
+            made = socket.create_connection((vip, port), 20)
         self._closing.callback(made.close)
         return Conversation(made)
 
@@ -238,6 +261,10 @@ class Pair:
             if pins.mounted:
                 pins.unmount()
         self.down_namespaces()
+
+
+def _add_address(address: str, device: str, verb: str = "add") -> str:
+    return f"addr {verb} {address} dev {device}" + (" nodad" if ":" in address else "")
 
 
 class Conversation:
@@ -261,13 +288,13 @@ class Conversation:
 
 
 @contextmanager
-def pair_up(prefix: str, home: Path, configured: Sequence[str] = tuple(DIRECTORS), more: str = "") -> Iterator[Pair]:
+def pair_up(prefix: str, home: Path, directors: Sequence[str] = tuple(DIRECTORS)) -> Iterator[Pair]:
     """A pair whose directors are configured and not started; lb1 holds the addresses."""
-    pair = Pair(prefix, home)
+    pair = Pair(prefix, home, directors)
     try:
         pair.up()
-        for director in configured:
-            pair.configure(director, more)
+        for director in directors:
+            pair.configure(director)
         pair.hold_addresses("lb1")
         yield pair
     finally:

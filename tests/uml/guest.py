@@ -47,10 +47,18 @@ class Completed:
 
 
 class Guest:
-    """How guests are started: memory and modules. Each `run` boots a fresh one and leaves nothing behind."""
+    """How guests are started: memory, modules, network devices. Each `run` boots a fresh one and leaves nothing behind.
 
-    def __init__(self, *, memory: str = "512M", modules: Sequence[str] = MODULES) -> None:
+    `devices` are interfaces of the caller's network namespace, one end of a veth pair each; the guest has them as vec0,
+    vec1, … and the host may not use them.
+    """
+
+    def __init__(self, *, memory: str = "512M", modules: Sequence[str] = MODULES, devices: Sequence[str] = ()) -> None:
         self._memory = memory
+        self._devices = [
+            f"vec{number}:transport=raw,ifname={name},depth=64,gro=0,mac=02:00:00:00:00:{number + 10:02x}"
+            for number, name in enumerate(devices)
+        ]
         self._modules = tuple(modules)
 
     def run(
@@ -91,7 +99,7 @@ class Guest:
         inside = ["unshare", "--pid", "--fork", "--kill-child=KILL"] if os.geteuid() == 0 else []
         command = ["setpriv", "--pdeathsig", "KILL", *inside, str(KERNEL), "rootfstype=hostfs", "rootflags=/", "ro",
                    f"init={job}/init", f"JOB={job}", f"mem={self._memory}", f"uml_dir={job}", "umid=guest", "noreboot",
-                   "con=null", "con0=null,fd:2", "quiet"]  # fmt: skip
+                   "con=null", "con0=null,fd:2", "quiet", *self._devices]  # fmt: skip
         with (job / "console").open("wb") as console:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
