@@ -13,9 +13,11 @@ TEST_PACKAGES := $(PACKAGES) nftables
 
 FORWARD ?= direct
 KEEP ?=
+SEEDS ?= 2000
+FIRST ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test uml ldirectord test-unit check format bench docs compatibility build wheel clean lab-down packages test-packages
+.PHONY: help run test uml simulate ldirectord test-unit check format bench docs compatibility build wheel clean lab-down packages test-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +36,9 @@ uml: ## the user-mode kernel with the kernel's IPVS, for the tests that compare 
 
 ldirectord: ## Debian's ldirectord, for the test that it works with our ipvsadm
 	@$(PYTHON) tools/fetch_ldirectord.py
+
+simulate: build $(VENV)/dev ## play SEEDS histories of a pair of directors and their faults (SEEDS=20000, FIRST=0)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
 
 test-unit: build $(VENV)/dev ## the tests that need neither root nor BPF
 	@$(BIN)/python -m pytest tests/unit

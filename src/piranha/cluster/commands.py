@@ -24,7 +24,7 @@ class Role(StrEnum):
 class SendHeartbeats:
     """Send one message over every link now. Only the gate's hook renews the lease, when an active one leaves.
 
-    After an active one the shell reads the gate and hands in `GateState`. On an nftables gate the shell renews instead, with the
+    When a list with an active one has been carried out, the shell reads the gate and hands in `GateState`. On an nftables gate the shell renews instead, with the
     gate's own rule: an expired lease stays expired.
     """
 
@@ -123,7 +123,10 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetTimer:
-    """When the machine next wants a `Tick`. Replaces the time before; the last command of a list, where it has changed."""
+    """When the machine next wants a `Tick`. Replaces the time before; the last command of a list, where it has changed.
+
+    It stands until it is replaced: a `Tick` that comes too early, by a poll that rounds, does not use it up.
+    """
 
     at: int
 

@@ -48,6 +48,10 @@ PROFILES: dict[ProfileChoice, tuple[int, int]] = {
 }
 """Heartbeat and dead time; the lease is what lies between."""
 
+ORIGINAL_KEEPALIVE_S = 2.0
+ORIGINAL_DEADTIME_S = 5.0
+"""Of piranha 0.8.6, where the file does not set them."""
+
 LEAST_DEAD_NS = 80 * MILLISECOND
 """Measured: below this a healthy pair changes over on a busy machine."""
 
@@ -58,12 +62,18 @@ def choose(
     realtime: bool,
     keepalive_s: float | None = None,
     deadtime_s: float | None = None,
+    original: bool = False,
 ) -> Timing:
     """The timing to use. `keepalive_s` and `deadtime_s` are None where the file does not set them.
+
+    Beside an original Piranha (`original`) they are then what it takes for them: it speaks as seldom as that.
 
     Without real-time scheduling (`realtime`) nothing is faster than the calm profile: a daemon that may be held up for a second
     by its neighbours must not promise to speak every 50 ms.
     """
+    if original:
+        keepalive_s = ORIGINAL_KEEPALIVE_S if keepalive_s is None else keepalive_s
+        deadtime_s = ORIGINAL_DEADTIME_S if deadtime_s is None else deadtime_s
     notes: list[str] = []
     profile = asked if realtime else ProfileChoice.CALM
     if profile is not asked:

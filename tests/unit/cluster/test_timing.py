@@ -53,6 +53,11 @@ def test_the_directives_override_the_profile(
     assert times(choose(DEFAULT, realtime=True, keepalive_s=keepalive_s, deadtime_s=deadtime_s)) == expected
 
 
+def test_beside_an_original_piranha_its_own_defaults_hold() -> None:
+    assert times(choose(FAST, realtime=True, original=True)) == (1666, 3333, 5000)
+    assert times(choose(FAST, realtime=True, original=True, keepalive_s=6, deadtime_s=18)) == (6000, 12000, 18000)
+
+
 def test_a_keepalive_that_does_not_fit_is_told() -> None:
     (note,) = choose(DEFAULT, realtime=True, keepalive_s=30, deadtime_s=18).notes
     assert "keepalive = 30 s is more than a third of the dead time" in note
