@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,10 +16,13 @@ from piranha.api.render import Document
 from piranha.base.errors import PiranhaError
 from piranha.dataplane.wire import operations_from_json
 from piranha.director.director import Director
+from piranha.director.pulse_link import PulseLink
+
+_CLUSTER_VERBS = {"switch", "maintenance_on", "maintenance_off"}
 
 
-def create_app(director: Director) -> Starlette:
-    """The ASGI application over a director that was started."""
+def create_app(director: Director, pulse: PulseLink | None = None) -> Starlette:
+    """The ASGI application over a director that was started, and the pulse that it is attached to, if any."""
 
     async def status(request: Request) -> Response:
         return Document(director.status())
@@ -32,7 +37,22 @@ def create_app(director: Director) -> Starlette:
         return Document(director.configuration())
 
     async def reload(request: Request) -> Response:
-        return Document(await director.reload())
+        document = await director.reload()
+        if pulse is not None and pulse.view.attached:
+            await pulse.ask("reload")
+        return Document(document)
+
+    async def cluster(request: Request) -> Response:
+        return Document(await _ask(pulse, "status"))
+
+    async def cluster_verb(request: Request) -> Response:
+        verb = request.path_params["verb"]
+        if verb not in _CLUSTER_VERBS:
+            raise HTTPException(404)
+        answer = await _ask(pulse, verb)
+        if not answer.get("done"):
+            raise PiranhaError(str(answer.get("text", "pulse refused")))
+        return Document(answer)
 
     async def table(request: Request) -> Response:
         if request.method == "POST":
@@ -58,7 +78,15 @@ def create_app(director: Director) -> Starlette:
             Route("/api/v1/table", table, methods=["GET", "POST"]),
             Route("/api/v1/table/state", table_state),
             Route("/api/v1/table/connections", table_connections),
+            Route("/api/v1/cluster", cluster),
+            Route("/api/v1/cluster/{verb}", cluster_verb, methods=["POST"]),
             Route("/healthz", healthz),
         ],
         exception_handlers={PiranhaError: on_refusal, HTTPException: on_http_error, Exception: on_crash},
     )
+
+
+async def _ask(pulse: PulseLink | None, request: str) -> dict[str, Any]:
+    if pulse is None:
+        raise PiranhaError("this director has no pulse", mend="start it: systemctl start pulse")
+    return await pulse.ask(request)

@@ -25,6 +25,14 @@ class Paths:
         return self.run / "bpf"
 
     @property
+    def pulse_socket(self) -> Path:
+        return self.run / "pulse.sock"
+
+    @property
+    def pulse_lock(self) -> Path:
+        return self.run / "pulse.lock"
+
+    @property
     def lvsd_lock(self) -> Path:
         return self.run / "lvsd.lock"
 

@@ -20,6 +20,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connections": ("piranha.cli.connections:connections_command", "Connections, filtered or counted."),
     "config": ("piranha.cli.config:config_group", "Check, show and format lvs.cf."),
     "reload": ("piranha.cli.reload:reload_command", "Apply the changes of lvs.cf to the running director."),
+    "pulse": ("piranha.cli.pulse:pulse_command", "Run the daemon that keeps a pair of directors."),
+    "cluster": ("piranha.cli.cluster:cluster_command", "The pair: roles, heartbeats, lease, alarms."),
+    "failover": ("piranha.cli.failover:failover_command", "Change over to the other director, in order."),
+    "maintenance": (
+        "piranha.cli.maintenance:maintenance_command",
+        "Keep this director out of, or in, the pair's play.",
+    ),
     "pair": ("piranha.cli.pair:pair_command", "Make the key of two directors."),
     "lvsd": ("piranha.cli.lvsd:lvsd_command", "Run the director's daemon."),
     "ipvsadm": ("piranha.cli.ipvsadm:ipvsadm_command", "ipvsadm, word for word, over the data plane."),

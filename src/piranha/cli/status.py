@@ -26,6 +26,7 @@ from piranha.client.http import Client
 
 if TYPE_CHECKING:
     from piranha.director.overview import BriefService
+    from piranha.director.pulse_link import ClusterDocument
     from piranha.director.status import ConfigurationView, PlaneView, StatusDocument
     from piranha.sync.tally import SyncView
 
@@ -48,6 +49,7 @@ def status_command(client: Client, as_json: bool) -> None:
 def _lines(document: StatusDocument) -> Iterator[str]:
     uptime = duration(document["uptime_s"])
     yield f"lvsd {document['version']}  process {document['pid']}, up {uptime}"
+    yield from _cluster(document["cluster"])
     yield f"configuration  {_configuration(document['configuration'])}"
     yield from plane_lines(document["plane"])
     if (sync := document["sync"]) is not None and sync["state"] != "off":
@@ -69,6 +71,19 @@ def _lines(document: StatusDocument) -> Iterator[str]:
     for warning in warnings:
         mend = f": {warning['suggestion']}" if warning["suggestion"] else ""
         yield f"{paint('warning', WARN)}  {warning['file']}:{warning['line']}: {warning['message']}{mend}"
+
+
+def _cluster(view: ClusterDocument) -> Iterator[str]:
+    if not view["attached"]:
+        return
+    peer = view["peer"]
+    other = ""
+    if peer is not None:
+        heard = "not heard" if peer["heard_s"] is None else f"{peer['role']}"
+        other = f"; {peer['name'] or 'the other director'} {heard}"
+    yield f"role           {view['role']} ({view['place']}), term {view['term']}{other}"
+    for code, text in view["alarms"].items():
+        yield f"{paint('alarm', BAD)}          {code}: {text}"
 
 
 def _configuration(view: ConfigurationView) -> str:

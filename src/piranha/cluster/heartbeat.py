@@ -21,6 +21,8 @@ HEADER_BYTES = 40
 NODE_BYTES = 8
 BOOT_BYTES = 16
 NAME_BYTES = 64
+MAC_BYTES = 6
+MAX_MACS = 32
 MAX_FIELDS_BYTES = 1024
 MAX_SEQUENCE = 2**64 - 1
 
@@ -61,6 +63,7 @@ class _Field(IntEnum):
     SPEAKS = 5
     NEWEST_KEY = 6
     NAME = 7
+    MACS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,10 @@ NO_FLAGS = Flag(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """The sealed part. `speaks` is the highest version that the sender understands, `newest_key` the id of its newest key."""
+    """The sealed part. `speaks` is the highest version that the sender understands, `newest_key` the id of its newest key.
+
+    `macs` are the hardware addresses from which the sender announces VIPs, at most `MAX_MACS`.
+    """
 
     term: int = 0
     place: Place = Place.SECONDARY
@@ -115,6 +121,7 @@ class Contents:
     speaks: int = VERSION
     newest_key: int = 0
     name: str = ""
+    macs: tuple[bytes, ...] = ()
 
     def encode(self) -> bytes:
         name = self.name.encode()[:NAME_BYTES].decode(errors="ignore").encode()
@@ -128,6 +135,8 @@ class Contents:
         ]
         if self.echo is not None:
             fields.append(_field(_Field.ECHO, self.echo.boot + struct.pack("!Q", self.echo.sequence)))
+        if self.macs:
+            fields.append(_field(_Field.MACS, b"".join(self.macs[:MAX_MACS])))
         return b"".join(fields)
 
     @staticmethod
@@ -146,6 +155,7 @@ class Contents:
             speaks=_number(values, _Field.SPEAKS, 1, VERSION),
             newest_key=_number(values, _Field.NEWEST_KEY, 2, 0),
             name=values.get(_Field.NAME, b"")[:NAME_BYTES].decode(errors="replace"),
+            macs=_macs(values.get(_Field.MACS, b"")),
         )
 
 
@@ -154,6 +164,12 @@ _ALL_FLAGS = Flag(sum(Flag))
 
 def _known(flags: int) -> Flag:
     return Flag(flags) & _ALL_FLAGS
+
+
+def _macs(value: bytes) -> tuple[bytes, ...]:
+    if len(value) % MAC_BYTES:
+        raise HeartbeatError(f"hardware addresses of {len(value)} bytes")
+    return tuple(value[at : at + MAC_BYTES] for at in range(0, len(value), MAC_BYTES))
 
 
 def _field(kind: _Field, value: bytes) -> bytes:

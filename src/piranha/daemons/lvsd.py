@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 import piranha
 from piranha.api.app import create_app
 from piranha.api.server import open_socket, serve
-from piranha.base.clock import MonotonicClock
+from piranha.base.clock import Clock, MonotonicClock
 from piranha.base.errors import PiranhaError
 from piranha.base.lock import FileLock, LockedError
 from piranha.base.notify import Notifier
@@ -24,11 +24,12 @@ from piranha.director.addresses import host_addresses
 from piranha.director.byhand import EditStore, Ledger, MemoryEdits, MemoryLedger
 from piranha.director.director import Director
 from piranha.director.health import HealthBook
+from piranha.director.pulse_link import PulseLink
 from piranha.director.source import Reading, read_configuration
 from piranha.model.configuration import Configuration, DataPlaneChoice
 from piranha.monitor.engine import Nanny
 from piranha.sync.host import SyncHost
-from piranha.sync.role import SettableRole
+from piranha.sync.role import PairRole, SettableRole
 
 MEMORY = "memory"
 _LOCK_WAIT_S = 1.0
@@ -86,6 +87,9 @@ class _Daemon:
         self._notifier = Notifier()
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
+        self._pulse = PulseLink(paths.pulse_socket)
+        self._role = SettableRole()
+        self._pulse.on_change(lambda view: self._role.set(PairRole(view.role)))
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -103,7 +107,8 @@ class _Daemon:
             beat=self._notifier.alive,
             by_hand=self._by_hand(),
             edits=self._edits(),
-            sync=SyncHost(self._plane, self._reading.configuration, SettableRole(), clock, addresses=host_addresses),
+            sync=self._sync(clock),
+            cluster=lambda: self._pulse.view,
         )
         # The socket comes first: where it cannot be made nothing in the kernel has been touched yet.
         listener = open_socket(self._paths.api_socket)
@@ -116,10 +121,17 @@ class _Daemon:
                 self._plane.status().name,
                 len(difference),
             )
-            await self._work(director, create_app(director), listener)
+            await self._work(director, create_app(director, self._pulse), listener)
         finally:
             self._paths.api_socket.unlink(missing_ok=True)
             listener.close()
+
+    def _sync(self, clock: Clock) -> SyncHost:
+        """Connection sync, by pulse's role; pulse hears whether we have the other director's connections."""
+        host = SyncHost(self._plane, self._reading.configuration, self._role, clock, addresses=host_addresses)
+        host.on_change(lambda: self._pulse.report_synced(host.state.is_synced))
+        self._pulse.report_synced(host.state.is_synced)
+        return host
 
     def _by_hand(self) -> Ledger:
         """Where it is kept which services ipvsadm made; IPVS's plane knows itself, the memory plane forgets all."""
@@ -139,7 +151,9 @@ class _Daemon:
                 group.create_task(director.run(), name="director"),
                 group.create_task(serve(app, listener), name="api"),
                 group.create_task(self._reload_on_hangup(director), name="hangup"),
+                group.create_task(self._pulse.run(), name="pulse"),
             ]
+            self._pulse.report_ready(True)
             self._notifier.ready(f"switching by {self._reading.path}")
             await self._stop.wait()
             self._notifier.stopping()

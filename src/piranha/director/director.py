@@ -30,6 +30,7 @@ from piranha.director.difference import describe
 from piranha.director.health import HealthBook, HealthSource, targets_of
 from piranha.director.layout import Layout, lay_out
 from piranha.director.overview import overview
+from piranha.director.pulse_link import ClusterView, cluster_document
 from piranha.director.rates import RateMeter
 from piranha.director.reconcile import Reconciler
 from piranha.director.services import ServicesDocument, services_document
@@ -114,6 +115,7 @@ class Director:
         by_hand: Ledger | None = None,
         edits: EditStore | None = None,
         sync: Synchronising | None = None,
+        cluster: Callable[[], ClusterView] = ClusterView,
         tick_s: float = TICK_S,
     ) -> None:
         self._reading = reading
@@ -124,6 +126,7 @@ class Director:
         self._clock = clock
         self._addresses = addresses
         self._beat = beat
+        self._cluster = cluster
         self._tick_s = tick_s
         self._layout = Layout()
         self._named: frozenset[ServiceKey] = frozenset()
@@ -205,6 +208,7 @@ class Director:
             services=services,
             sync=None if self._sync is None else self._sync.view(),
             problems=list(self._problems(changed)),
+            cluster=cluster_document(self._cluster()),
         )
 
     def services(self) -> ServicesDocument:
@@ -314,7 +318,9 @@ class Director:
 
     def _look_for_vips(self) -> None:
         present = self._present
-        missing = () if present is None else tuple(missing_vips(self._layout.services, present))
+        # The backup has no VIPs, and pulse says so itself when the active one lacks one.
+        looked_after = self._cluster().attached
+        missing = () if present is None or looked_after else tuple(missing_vips(self._layout.services, present))
         known = frozenset(self._missing)
         _warn("VIP missing: %s", [sentence for sentence in missing if sentence not in known])
         self._missing = missing

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from piranha.config.problem import Problem, Severity
 from piranha.dataplane.port import Connection, ConnectionPage, PlaneStatus
 from piranha.director.overview import BriefService, Summary
+from piranha.director.pulse_link import ClusterDocument
 from piranha.sync.tally import SyncView
 
 
@@ -63,7 +64,10 @@ class PlaneView(TypedDict):
 
 
 class StatusDocument(TypedDict):
-    """`problems` are sentences that ask for a person: refused services, missing VIPs, a plane that fails."""
+    """`problems` are sentences that ask for a person: refused services, missing VIPs, a plane that fails.
+
+    `cluster` is the pair in short; `/api/v1/cluster` has the whole of it.
+    """
 
     version: str
     pid: int
@@ -75,6 +79,7 @@ class StatusDocument(TypedDict):
     services: list[BriefService]
     sync: SyncView | None
     problems: list[str]
+    cluster: ClusterDocument
 
 
 class ConnectionView(TypedDict):

@@ -28,6 +28,7 @@ contents = st.builds(
     speaks=st.integers(0, 255),
     newest_key=st.integers(0, 65535),
     name=st.text(max_size=16),
+    macs=st.lists(st.binary(min_size=6, max_size=6), max_size=32).map(tuple),
 )
 
 
@@ -36,7 +37,7 @@ def test_contents_come_back(value: Contents) -> None:
     assert Contents.decode(value.encode()) == value
 
 
-@given(contents, st.integers(8, 255), st.binary(max_size=255))
+@given(contents, st.integers(9, 255), st.binary(max_size=255))
 def test_a_field_of_a_later_version_is_skipped(value: Contents, kind: int, unknown: bytes) -> None:
     field = bytes((kind, len(unknown))) + unknown
     assert Contents.decode(field + value.encode()) == value
