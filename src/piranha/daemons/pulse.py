@@ -87,7 +87,7 @@ class _Pulse:
         self._who = self._find_ourselves(self._configuration)
         self._voice = self._make_voice()
         self._realtime = Realtime(scheduling_refused="not asked for yet")
-        self._wire = HostWire(paths, self._links, ipvs=self._configuration.ipvs)
+        self._wire = HostWire(paths, self._links)
         self._control = ControlServer(paths.pulse_socket)
         self._reader: Reader | None = None
         self._tells_lvsd = False

@@ -27,7 +27,7 @@ NEIGHBOURS_EVERY_NS = 5 * SECOND
 
 
 class LeaseGate(Protocol):
-    """`pulse/gate.py`, or `pulse/gate_nft.py` where BPF is not to be had."""
+    """What `pulse/gate.py` does. One that the kernel does not renew has `renew(now)` besides."""
 
     def enable(self, *, active_word: bytes, heartbeat_port: int, lease_ns: int) -> None: ...
     def disable(self) -> None: ...
@@ -43,9 +43,9 @@ class LeaseGate(Protocol):
 class HostWire:
     """The `Wire` of the shell, on the real host."""
 
-    def __init__(self, paths: Paths, links: Links, *, ipvs: bool) -> None:
+    def __init__(self, paths: Paths, links: Links) -> None:
         self._links = links
-        self._gate = _open_gate(paths, ipvs=ipvs)
+        self._gate: LeaseGate = Gate.open(paths)
         self._renew = getattr(self._gate, "renew", None)
         self._addresses = Addresses(links)
         self._announcer = Announcer(links)
@@ -81,13 +81,12 @@ class HostWire:
         self._commands = {True: active_cmd, False: inactive_cmd}
         self._devices, self._peer, self._alone = devices, peer, alone
         gate = self._gate
-        if gate is not None:
-            gate.set_addresses(addresses_of(floating))
-            if alone:
-                # Nobody else could answer for the VIPs: there is nothing to guard.
-                gate.disable()
-            else:
-                gate.enable(active_word=active_word, heartbeat_port=heartbeat_port, lease_ns=lease_ns)
+        gate.set_addresses(addresses_of(floating))
+        if alone:
+            # Nobody else could answer for the VIPs: there is nothing to guard.
+            gate.disable()
+        else:
+            gate.enable(active_word=active_word, heartbeat_port=heartbeat_port, lease_ns=lease_ns)
         self._prober.watch(addresses_of(floating))
         self._log(self._addresses.set_wanted(floating, now))
         self._mend(now)
@@ -95,12 +94,11 @@ class HostWire:
     # ---- commands of the machine ----
 
     def claim(self, until: int) -> None:
-        if self._gate is not None and not self._alone:
+        if not self._alone:
             self._gate.claim(until)
 
     def drop(self) -> None:
-        if self._gate is not None:
-            self._gate.drop()
+        self._gate.drop()
 
     def renew(self, now: int) -> None:
         """The BPF gate renews itself, when the heartbeat leaves."""
@@ -108,7 +106,7 @@ class HostWire:
             self._renew(now)
 
     def open_until(self) -> int:
-        if self._gate is None or self._alone:
+        if self._alone:
             return FOREVER
         return self._gate.until_ns()
 
@@ -198,8 +196,7 @@ class HostWire:
             "carrier": dict(self._carrier),
             "troubles": self._troubles + [f"{name}: {why}" for name, why in self._announcer.unsent.items()],
         }
-        if self._gate is not None:
-            document["lease"] = _lease_document(self._gate.state(), boot_time_ns())
+        document["lease"] = _lease_document(self._gate.state(), boot_time_ns())
         return document
 
     def close(self) -> None:
@@ -207,8 +204,7 @@ class HostWire:
         self._runner.close()
         self._prober.close()
         self._announcer.close()
-        if self._gate is not None:
-            self._gate.close()
+        self._gate.close()
 
     # ---- inside ----
 
@@ -222,8 +218,6 @@ class HostWire:
     def _mend(self, now: int) -> None:
         """Put the gate back where somebody took it off."""
         self._mended_at = now
-        if self._gate is None:
-            return
         try:
             troubles = self._gate.attach([] if self._alone else self._devices)
         except PiranhaError as error:
@@ -260,19 +254,6 @@ def _one_a_device(addresses: Sequence[CarriedAddress]) -> list[CarriedAddress]:
     for one in addresses:
         found.setdefault((one.interface, one.address.version), one)
     return list(found.values())
-
-
-def _open_gate(paths: Paths, *, ipvs: bool) -> LeaseGate | None:
-    """The BPF gate wherever BPF works; the nftables one for the kernel's IPVS without it."""
-    try:
-        return Gate.open(paths)
-    except PiranhaError as error:
-        if not ipvs:
-            raise
-        from piranha.pulse.gate_nft import NftGate
-
-        logger.info('the gate is made by nftables reason="%s"', error)
-        return NftGate.open()
 
 
 def _lease_document(state: GateState, now: int) -> dict[str, Any]:
