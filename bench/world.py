@@ -124,7 +124,7 @@ class World:
                 peer.set_autocreate(name, False)
             elif name in _PEER_TABLES:
                 peer.set_max_entries(name, self.shape.peer_entries)
-            elif "." not in name and name not in _PEER_OWN:
+            elif name in self.tables.maps and name not in _PEER_OWN:
                 peer.reuse(name, self.tables.maps[name].fd)
         peer.set_autoload("lb_tc_egress", False)
         peer.load()

@@ -15,11 +15,12 @@ import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from piranha.base.errors import PiranhaError
 from piranha.base.paths import Paths
+from piranha.dataplane.ebpf import object as bpf_objects
 from piranha.dataplane.ebpf.map import BpfMap
 from piranha.dataplane.ebpf.object import BpfObject
 from piranha.dataplane.ebpf.pins import Pins
@@ -29,7 +30,7 @@ from piranha.pulse.gate_hooks import GateHooks, Side
 
 logger = logging.getLogger(__name__)
 
-OBJECT = "gate.bpf.o"
+OBJECT = Path(bpf_objects.__file__).parent / "objects" / "gate.bpf.o"
 WORD_BYTES = 4
 FOREVER = 2**63 - 1
 """A lease without end, for a director that nobody could relieve."""
@@ -103,7 +104,7 @@ class Gate:
         """Load the programs on the pinned maps, or on new ones. Attaches nothing. Raises PiranhaError with the mend."""
         pins = Pins(paths.bpffs)
         pins.mount()
-        loaded = _open_object()
+        loaded = BpfObject(OBJECT)
         maps: dict[str, BpfMap] = {}
         try:
             for name in _MAPS:
@@ -268,12 +269,6 @@ def _remove(pins: Pins, use_tcx: bool | None) -> None:
     finally:
         hooks.close()
     pins.remove_gate()
-
-
-def _open_object() -> BpfObject:
-    source = resources.files("piranha.dataplane.ebpf") / "objects" / OBJECT
-    with resources.as_file(source) as path:
-        return BpfObject(path)
 
 
 def _key(address: IPAddress) -> bytes:

@@ -94,17 +94,29 @@ class RouteSocket:
             results += self._ask_some(requests[start : start + _MESSAGES_AT_ONCE])
         return results
 
-    def _ask_some(self, requests: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    def transact(self, requests: Sequence[tuple[int, int, bytes]]) -> list[int]:
+        """As `ask`, all in one datagram; the first and the last are the brackets of a batch and are not answered."""
+        return self._ask_some(requests, brackets=True)
+
+    def _ask_some(self, requests: Sequence[tuple[int, int, bytes]], *, brackets: bool = False) -> list[int]:
         first = self._sequence + 1
         self._sequence += len(requests)
+        silent = {0, len(requests) - 1} if brackets else set()
         self._socket.send(
-            b"".join(message(kind, flags | ACK, body, first + n) for n, (kind, flags, body) in enumerate(requests))
+            b"".join(
+                message(kind, flags if n in silent else flags | ACK, body, first + n)
+                for n, (kind, flags, body) in enumerate(requests)
+            )
         )
-        answers: dict[int, int] = {}
+        answers = {first + n: 0 for n in silent}
         for _ in range(_READS_AT_ONCE):
             if len(answers) == len(requests):
                 break
-            for kind, sequence, body in _split(self._socket.recv(_READ_BYTES)):
+            try:
+                datagram = self._socket.recv(_READ_BYTES)
+            except BlockingIOError:
+                break  # the kernel has said all it will
+            for kind, sequence, body in _split(datagram):
                 if kind == NLMSG_ERROR and first <= sequence <= self._sequence:
                     answers[sequence] = -struct.unpack_from("=i", body)[0]
         return [answers.get(first + n, errno.EIO) for n in range(len(requests))]
