@@ -36,9 +36,11 @@ def unload_command(run_dir: Path | None, force: bool) -> int:
         from piranha.dataplane.ebpf.plane import unload as unload_ebpf
         from piranha.dataplane.ipvs.plane import unload as unload_ipvs
         from piranha.pulse.gate import unload as unload_gate
+        from piranha.pulse.gate_nft import unload as unload_gate_rules
 
         # Whatever the file says now, all may be there from before. The gate's links lie in the plane's bpffs.
         was_there = unload_gate(paths)
+        was_there = unload_gate_rules() or was_there
         was_there = unload_ebpf(paths) or was_there
         was_there = unload_ipvs(paths) or was_there
     finally:
