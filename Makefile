@@ -17,7 +17,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test uml simulate ldirectord test-unit check format bench docs compatibility build wheel clean lab-down packages test-packages
+.PHONY: help run test uml simulate check-model ldirectord test-unit check format bench docs compatibility build wheel clean lab-down packages test-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ ldirectord: ## Debian's ldirectord, for the test that it works with our ipvsadm
 
 simulate: build $(VENV)/dev ## play SEEDS histories of a pair of directors and their faults (SEEDS=20000, FIRST=0)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
+
+check-model: build ## Spin searches the model of lease, probe and takeover (tests/model/lease.pml)
+	@tools/install_packages.sh spin gcc libc6-dev
+	@$(BIN)/python -m tests.model.check
 
 test-unit: build $(VENV)/dev ## the tests that need neither root nor BPF
 	@$(BIN)/python -m pytest tests/unit
