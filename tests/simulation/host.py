@@ -63,6 +63,9 @@ class Host:
         """False while a person forbids it, or it is a copy."""
         self.copy_of: Host | None = None
         self.boots_of_original = 0
+        self.booted_at = 0
+        self.isolated_at = -(2**62)
+        """When it last came back from having no carrier at all."""
         self.copied_until = 0
         """Until when this director may be in doubt whether it is the copy."""
         self.able_since: int | None = None
@@ -159,6 +162,7 @@ class Host:
     def boot(self) -> None:
         """Power on, and start pulse."""
         self.has_power = True
+        self.booted_at = self.world.now
         self.start()
 
     def start(self) -> None:
@@ -231,6 +235,8 @@ class Host:
     def set_carrier(self, wire: int, carrier: bool) -> None:
         if wire >= len(self.carrier) or self.carrier[wire] == carrier:
             return
+        if not any(self.carrier):
+            self.isolated_at = self.world.now
         self.carrier[wire] = carrier
         self.hear(events.LinkChanged(link=LINKS[wire], carrier=carrier))
         self.world.watch.look()
@@ -361,5 +367,6 @@ class Host:
             if original is None or self.world.now <= self.world.lossy_until:
                 return
             was_first = original.boots == self.boots_of_original
-            if was_first and original.runs and any(original.carrier):
+            was_heard = any(original.carrier) and original.isolated_at < self.booted_at
+            if was_first and was_heard and original.runs:
                 self.world.watch.broke(f"the copy {self.index} of {original.index} became active")

@@ -54,6 +54,7 @@ def play(
             place=place,
             node=bytes((index,)) * 8,
             links=frozenset(LINKS[: world.wires]),
+            vip_links=frozenset(LINKS[:1]),
             monitor_links=monitor_links,
             failback=failback,
             failback_delay_ns=2 * SECOND,

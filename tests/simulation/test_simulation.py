@@ -22,6 +22,10 @@ ONCE_FAILED = {
     3398: "heartbeats lost one way: the loser believed what it had heard before the loss",
     3573: "a copy's heartbeats hid that the other director was active",
     4848: "a director that must not serve said that it was ready, and the other one waited for it",
+    100_438: "a copy became willing before it had heard the director that it is a copy of",
+    100_787: "a director that yielded while it was stopping came to life again",
+    107_787: "a director took over whose question for the VIP could not leave",
+    112_021: "a backup waited for the word of a director that had died amid the handshake",
     67: "a copy's farewell was taken for that of the active director",
 }
 

@@ -11,7 +11,7 @@ from tests.simulation.world import PUBLIC, World
 
 GRACE_NS = 10 * MILLISECOND
 LOSSY_DUAL_BEATS = 20
-COPIED_DUAL_BEATS = 2
+COPIED_DUAL_BEATS = 3
 """For how many heartbeats two gates may be open, beyond the one that it takes to meet: 1 s in the fast profile under loss."""
 
 
@@ -85,7 +85,7 @@ class Watch:
             self._end_dual(key, world.now - since)
 
     def _end_dual(self, key: tuple[int, int], lasted: int) -> None:
-        lossy = key in self._dual_lossy
+        lossy = key in self._dual_lossy or self.world.now <= self.world.lossy_until
         excused = self._dual_excused[key]
         del self._dual_since[key]
         self._dual_lossy.discard(key)
@@ -110,7 +110,7 @@ class Watch:
                 host.able_since = None
             elif host.able_since is None:
                 host.able_since = now
-        is_served = any(host.is_open and (host.carrier[PUBLIC] or not host.settings.monitor_links) for host in hosts)
+        is_served = any(host.is_open and host.carrier[PUBLIC] for host in hosts)
         since = self._outage_since
         if since is not None:
             self._judge_outage(hosts, since)
@@ -128,7 +128,7 @@ class Watch:
             lasted = world.now - max(since, host.able_since)
             self.findings.outage_ns = max(self.findings.outage_ns, lasted)
             bound = host.machine.needed_silence_ns() + PROBE_NS + 4 * timing.heartbeat_ns + 150 * MILLISECOND
-            if world.now <= world.lossy_until:
+            if world.now <= world.lossy_until or any(other.copied_until > world.now for other in hosts):
                 bound += 2 * timing.dead_ns
             if lasted > bound:
                 self.broke(f"nobody served for {lasted / 1e6:.0f} ms though host {host.index} could")

@@ -70,7 +70,8 @@ class Conflict(Takeover):
     def _yield(self, cause: str) -> None:
         self._conflict_at = NEVER
         self._end_offer("the peer became active by itself", done=False)
-        self._give_up(cause)
+        if self.state in LEASED:
+            self._give_up(cause)
 
     def _stand_firm(self) -> None:
         """Answer with a heartbeat, and announce: often enough to win, seldom enough not to be a storm."""

@@ -198,7 +198,7 @@ class Failover(Conflict):
     def _lose_lease(self, cause: str) -> None:
         self._alarm(AlarmCode.LEASE_LOST, cause, until=self._now + LEASE_LOST_SHOWN_NS)
         self._conflict_at = NEVER
-        if self.state is State.OFFERING:
+        if self.state is State.OFFERING and not self._stopping:
             self._settle(f"not done: {cause}", done=False)
         self._give_up(cause)
         if self._stopping:
@@ -264,6 +264,8 @@ class Failover(Conflict):
         until = self._now + 2 * timing.dead_ns
         text = "another host has this director's node id: one is a copy of the other; remove its node-id and restart pulse there"
         self._alarm(AlarmCode.CLONE, text, until=until)
+        # It may have just come, and should know before it does anything.
+        self._send_soon()
         if self.state not in LEASED:
             if self._now - self._started_at <= 2 * timing.dead_ns or self._now < self._clone_until:
                 self._clone_until = until

@@ -139,9 +139,10 @@ class Handover(Ownership):
         """The offer led to nothing; we go on as we are."""
         if self.state is State.OFFERING:
             self._enter(State.ACTIVE, text)
-        self._settle(text if done else f"not done: {text}", done=done)
         if self._stopping:
             self._leave()
+        else:
+            self._settle(text if done else f"not done: {text}", done=done)
 
     def _release_to_original(self, cause: str) -> None:
         """It takes over as soon as it hears that we have stopped."""
@@ -254,7 +255,7 @@ class Handover(Ownership):
             self._end_release()
         elif self.state is State.OFFERING and now >= self._deadline:
             self._end_offer("the other director did not answer the offer", done=False)
-        elif self.state is State.WILLING and now >= self._deadline:
+        elif self.state is State.WILLING and (now >= self._deadline or not self._peer_is_fresh()):
             self._wants = False
             self._listen("the other director did not hand over")
             self._settle("not done: the other director did not hand over", done=False)
@@ -279,5 +280,5 @@ class Handover(Ownership):
         theirs = fitness(self.peer.flags)
         if gone and not self.settings.original:
             self._offer("lvsd has been gone for too long here")
-        elif self._ready and 0 < fitness(self.own_flags()) < theirs and not self.settings.original:
+        elif self._ready and fitness(self.own_flags()) < theirs and not self.settings.original:
             self._offer("a watched interface has no carrier here")

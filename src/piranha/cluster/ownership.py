@@ -111,6 +111,12 @@ class Ownership:
         links = self.settings.links
         return not links or bool(links - self._down)
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether a question for the VIP can leave: an answer that cannot come proves nobody dead."""
+        vip_links = self.settings.vip_links
+        return not vip_links or bool(vip_links - self._down)
+
     def own_flags(self) -> Flag:
         """What our heartbeats say of us."""
         flags = Flag(0)
@@ -151,6 +157,8 @@ class Ownership:
             return "lvsd is not ready: see its log"
         if not self.has_link:
             return "no watched interface has a carrier"
+        if not self.can_ask:
+            return "no interface with a VIP has a carrier"
         if self._now - self._started_at < self.settings.start_delay_ns:
             return "the start delay is not over"
         return ""

@@ -14,7 +14,7 @@ class Settings:
 
     `node` and `boot` are those of our own heartbeats. `alone`: there is no backup director (`backup_active = 0`). `original`: the peer
     is an original Piranha (`heartbeat_auth = none`): it says running or stopped, and nothing else. `links` are the watched interfaces:
-    those that carry heartbeats and VIPs.
+    those that carry heartbeats and VIPs; `vip_links` those of them that carry VIPs.
     """
 
     timing: Timing
@@ -24,6 +24,7 @@ class Settings:
     alone: bool = False
     original: bool = False
     links: frozenset[str] = field(default_factory=frozenset)
+    vip_links: frozenset[str] = field(default_factory=frozenset)
     monitor_links: bool = False
     failback: bool = False
     failback_delay_ns: int = 30 * SECOND

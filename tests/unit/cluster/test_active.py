@@ -267,3 +267,9 @@ def test_the_calm_profile_in_force_is_an_alarm() -> None:
     fast = replace(director.settings, timing=choose(ProfileChoice.FAST, realtime=True))
     director.tell(events.SettingsChanged(settings=fast))
     assert "slow_timing" not in director.alarms()
+
+
+def test_without_the_link_of_its_vips_it_hands_over_whatever_is_watched() -> None:
+    director = active_director(links=frozenset({"eth0", "eth1"}), vip_links=frozenset({"eth1"}))
+    director.tell(events.LinkChanged(link="eth1", carrier=False))
+    assert director.state is State.OFFERING

@@ -135,6 +135,15 @@ def test_a_frozen_director_does_not_go_on_offering() -> None:
     assert not director.answer().done
 
 
+def test_a_director_that_loses_its_lease_while_it_stops_has_stopped() -> None:
+    director = active_director()
+    director.ask(Question.STOP)
+    director.now += 1000 * MILLISECOND
+    director.tell(events.Tick())
+    assert director.state is State.STOPPED
+    assert director.answer().done
+
+
 # ---- the backup's side ----
 
 
@@ -271,12 +280,12 @@ def test_the_active_hands_over_before_it_stops() -> None:
     assert director.machine.handle(events.Tick(), director.now) == []
 
 
-@pytest.mark.parametrize("question", [Question.STOP])
-def test_a_stop_ends_also_when_the_peer_says_nothing(question: Question) -> None:
+def test_a_stop_ends_also_when_the_peer_says_nothing() -> None:
     director = active_director()
-    director.ask(question)
+    director.ask(Question.STOP)
     director.wait(600, director.hear)
     assert director.state is State.STOPPED
+    assert director.answer().done
     assert director.all(commands.Stopped)
 
 
@@ -328,4 +337,20 @@ def test_a_farewell_of_the_backup_is_an_alarm() -> None:
     director.hear(flags=Flag.FAREWELL)
     assert len(director.all(commands.Alarm)) == 1
     assert "has stopped" in director.all(commands.Alarm)[0].text
+    assert director.state is State.ACTIVE
+
+
+def test_a_director_that_yields_while_it_stops_has_stopped() -> None:
+    director = active_director()
+    director.ask(Question.STOP)
+    director.hear(active=True, term=director.machine.term + 1)
+    assert director.state is State.STOPPED
+    assert director.answer().done
+
+
+def test_a_peer_that_dies_amid_the_handshake_is_replaced_without_waiting_for_its_word() -> None:
+    director = backup_director(handover_ns=5000 * MILLISECOND)
+    director.hear(active=True, term=5, flags=FIT | Flag.OFFER)
+    assert director.state is State.WILLING
+    director.wait(290)
     assert director.state is State.ACTIVE

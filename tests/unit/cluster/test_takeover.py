@@ -299,3 +299,11 @@ def test_hold_down_can_be_switched_off() -> None:
         split(director, 500)
     director.wait(260)
     assert director.state is State.ACTIVE
+
+
+def test_not_where_no_question_can_leave() -> None:
+    director = backup_that_heard_the_active(links=frozenset({"eth0", "eth1"}), vip_links=frozenset({"eth1"}))
+    director.tell(events.LinkChanged(link="eth1", carrier=False))
+    director.wait(2000)
+    assert director.state is State.BACKUP
+    assert "no_takeover" in director.alarms()
