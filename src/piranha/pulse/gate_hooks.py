@@ -60,6 +60,7 @@ class GateHooks:
         self._pins = pins
         self._use_tcx = use_tcx
         self._links: dict[_Place, int] | None = None
+        self._filtered: set[int] | None = None
         self._netlink = RouteSocket()
 
     def converge(self, programs: Mapping[Side, int], devices: Mapping[str, int]) -> list[str]:
@@ -81,11 +82,12 @@ class GateHooks:
                     failures.append(f"{name}: the gate cannot be attached at {side.name.lower()}: {error}")
         wanted = set(devices.values())
         self._drop_links([place for place in links if place[1] not in wanted or not tcx])
-        if tcx:
-            wanted = set()
-        for index, _ in socket.if_nameindex():
-            if index not in wanted:
-                self._drop_filters(index)
+        # Two questions a device: only at the first time for all of them, for an earlier life's filters.
+        if self._filtered is None:
+            self._filtered = {index for index, _ in socket.if_nameindex()}
+        for index in self._filtered - (set() if tcx else wanted):
+            self._drop_filters(index)
+        self._filtered = set() if tcx else wanted
         return failures
 
     def detach_all(self) -> None:

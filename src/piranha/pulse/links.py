@@ -105,7 +105,7 @@ class Links:
     def look(self) -> None:
         """Ask the kernel now, for whoever is about to change something."""
         self._stale = False
-        self.links = self._read_links()
+        self.links = read_links(self._requests.dump(RTM_GETLINK, bytes(16)))
         answer = self._requests.dump(RTM_GETADDR, bytes(8))
         held = [_held(body) for kind, body in answer if kind == RTM_NEWADDR]
         self.addresses = tuple(address for address in held if address is not None)
@@ -160,39 +160,6 @@ class Links:
                 found.add(given.get(_NDA_LLADDR, b""))
         return frozenset(mac for mac in found if len(mac) == 6)
 
-    # ---- reading ----
-
-    def _read_links(self) -> dict[str, Link]:
-        raw: list[tuple[int, int, int, dict[int, bytes]]] = []
-        for kind, body in self._requests.dump(RTM_GETLINK, bytes(16)):
-            if kind == RTM_NEWLINK:
-                _, hardware, index, flags, _ = struct.unpack_from("=BxHiII", body)
-                raw.append((hardware, index, flags, attributes(body[16:])))
-        names = {index: _text(given.get(_IFLA_IFNAME, b"")) for _, index, _, given in raw}
-        slaves: dict[int, list[str]] = {}
-        for _, index, _, given in raw:
-            if _IFLA_MASTER in given:
-                slaves.setdefault(struct.unpack("=I", given[_IFLA_MASTER])[0], []).append(names[index])
-        found = {}
-        for hardware, index, flags, given in raw:
-            info = attributes(given.get(_IFLA_LINKINFO, b""))
-            kind_name = _text(info.get(_IFLA_INFO_KIND, b""))
-            is_bond = kind_name == "bond"
-            active = attributes(info.get(_IFLA_INFO_DATA, b"")).get(_IFLA_BOND_ACTIVE_SLAVE, b"") if is_bond else b""
-            mac = given.get(_IFLA_ADDRESS, b"")
-            found[names[index]] = Link(
-                name=names[index],
-                index=index,
-                up=bool(flags & _IFF_UP),
-                lower_up=bool(flags & _IFF_LOWER_UP),
-                ethernet=hardware == _ETHERNET,
-                mac=mac if hardware == _ETHERNET and len(mac) == 6 else b"",
-                kind=kind_name,
-                slaves=tuple(slaves.get(index, ())) if is_bond else (),
-                active_slave=names.get(struct.unpack("=I", active)[0], "") if active else "",
-            )
-        return found
-
 
 def _text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode(errors="replace")
@@ -214,3 +181,36 @@ def _held(body: bytes) -> HeldAddress | None:
         flags=flags,
         protocol=given.get(_IFA_PROTO, b"\0")[0],
     )
+
+
+def read_links(messages: Iterable[tuple[int, bytes]]) -> dict[str, Link]:
+    """The interfaces of a dump, by name; bonds with their slaves."""
+    raw: list[tuple[int, int, int, dict[int, bytes]]] = []
+    for kind, body in messages:
+        if kind == RTM_NEWLINK:
+            _, hardware, index, flags, _ = struct.unpack_from("=BxHiII", body)
+            raw.append((hardware, index, flags, attributes(body[16:])))
+    names = {index: _text(given.get(_IFLA_IFNAME, b"")) for _, index, _, given in raw}
+    slaves: dict[int, list[str]] = {}
+    for _, index, _, given in raw:
+        if _IFLA_MASTER in given:
+            slaves.setdefault(struct.unpack("=I", given[_IFLA_MASTER])[0], []).append(names[index])
+    found = {}
+    for hardware, index, flags, given in raw:
+        info = attributes(given.get(_IFLA_LINKINFO, b""))
+        kind_name = _text(info.get(_IFLA_INFO_KIND, b""))
+        is_bond = kind_name == "bond"
+        active = attributes(info.get(_IFLA_INFO_DATA, b"")).get(_IFLA_BOND_ACTIVE_SLAVE, b"") if is_bond else b""
+        mac = given.get(_IFLA_ADDRESS, b"")
+        found[names[index]] = Link(
+            name=names[index],
+            index=index,
+            up=bool(flags & _IFF_UP),
+            lower_up=bool(flags & _IFF_LOWER_UP),
+            ethernet=hardware == _ETHERNET,
+            mac=mac if hardware == _ETHERNET and len(mac) == 6 else b"",
+            kind=kind_name,
+            slaves=tuple(slaves.get(index, ())) if is_bond else (),
+            active_slave=names.get(struct.unpack("=I", active)[0], "") if active else "",
+        )
+    return found
