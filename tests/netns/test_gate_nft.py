@@ -149,6 +149,11 @@ def test_it_is_adopted_put_back_and_removed(hosts: TwoHosts, asker: Asker, mac: 
     first = hosts.inside(hosts.director, opened)
     first.claim(boot_time_ns() + HOUR_NS)
     first.close()
+    adopted = hosts.inside(hosts.director, NftGate.open)
+    adopted.set_addresses([])
+    adopted.attach([])
+    assert hosts.inside(hosts.director, NftGate.open).attached() == {"eth0"}, "before it is told, nothing is opened"
+    adopted.close()
     second = hosts.inside(hosts.director, opened)
     assert second.until_ns() > boot_time_ns(), "a new life writes the rules anew and leaves the lease"
     assert answering(hosts, asker, mac) == ALL

@@ -49,6 +49,7 @@ class NftGate:
         self._addresses: frozenset[IPAddress] = frozenset()
         self._devices: dict[str, int] = {}
         self._enabled = False
+        self._told = False
         self._word, self._port, self._lease_ns = bytes(WORD_BYTES), 0, 0
         self._installed = ""
 
@@ -58,7 +59,7 @@ class NftGate:
         gate = NftGate()
         try:
             _nft(_definitions())
-            gate._enabled = bool(gate._chains())
+            gate._adopt()
         except BaseException:
             gate.close()
             raise
@@ -69,12 +70,12 @@ class NftGate:
         if len(active_word) != WORD_BYTES:
             raise ValueError(f"the word of an active heartbeat has {WORD_BYTES} bytes, not {len(active_word)}")
         self._word, self._port, self._lease_ns = active_word, heartbeat_port, max(lease_ns, _MILLISECOND)
-        self._enabled = True
+        self._enabled = self._told = True
         self._install()
 
     def disable(self) -> None:
         self.drop()
-        self._enabled = False
+        self._enabled, self._told = False, True
         self._install()
 
     def set_addresses(self, addresses: Iterable[IPAddress]) -> None:
@@ -148,7 +149,18 @@ class NftGate:
 
     # ---- rules ----
 
+    def _adopt(self) -> None:
+        """Rules of an earlier life stay in force, where they are, until this one has been told its own."""
+        names = dict(socket.if_nameindex())
+        for chain in self._chains():
+            side, _, number = chain.partition("_")
+            if side == "in" and number.isdecimal() and int(number) in names:
+                self._devices[names[int(number)]] = int(number)
+        self._enabled = bool(self._devices)
+
     def _install(self) -> None:
+        if not self._told:
+            return
         present = self._chains()
         wanted = self._rules()
         expected = (

@@ -14,7 +14,8 @@ from piranha.model.address import IPAddress
 from piranha.pulse.addresses import AddressChange, Addresses, CarriedAddress, Change, addresses_of
 from piranha.pulse.announce import Announcer
 from piranha.pulse.command_runner import CommandRunner, Outcome
-from piranha.pulse.gate import Gate, GateState, boot_time_ns
+from piranha.pulse.gate import GateState, boot_time_ns
+from piranha.pulse.gate_choice import open_gate
 from piranha.pulse.links import Links
 from piranha.pulse.probe import Prober
 
@@ -45,7 +46,7 @@ class HostWire:
 
     def __init__(self, paths: Paths, links: Links) -> None:
         self._links = links
-        self._gate: LeaseGate = Gate.open(paths)
+        self._gate: LeaseGate = open_gate(paths)
         self._renew = getattr(self._gate, "renew", None)
         self._addresses = Addresses(links)
         self._announcer = Announcer(links)
