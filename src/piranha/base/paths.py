@@ -33,6 +33,10 @@ class Paths:
         return self.run / "pulse.lock"
 
     @property
+    def fos_lock(self) -> Path:
+        return self.run / "fos.lock"
+
+    @property
     def lvsd_lock(self) -> Path:
         return self.run / "lvsd.lock"
 

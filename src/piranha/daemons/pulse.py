@@ -96,8 +96,13 @@ class _Pulse:
             end.setblocking(False)
         self._wakeups = wakeups
         lvsd: Lvsd | None = None
-        if with_lvsd and self._configuration.mode == "lvs":
-            lvsd = Lvsd([sys.executable, "-m", "piranha", "lvsd"], lock=paths.lvsd_lock, start_at=boot_now())
+        if with_lvsd:
+            fos = self._configuration.mode == "fos"
+            lvsd = Lvsd(
+                [sys.executable, "-m", "piranha", "fos" if fos else "lvsd"],
+                lock=paths.fos_lock if fos else paths.lvsd_lock,
+                start_at=boot_now(),
+            )
         if lvsd is not None:
             os.environ["PIRANHA_CONFIG"] = str(paths.config)
         links = [_open_link(plan, self._configuration.heartbeat_port) for plan in self._who.links]

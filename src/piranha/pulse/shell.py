@@ -148,6 +148,7 @@ class Shell:
         self._number = 0
         self._lvsd_ready: tuple[bool, str] = (False, "lvsd has not reported yet")
         self._unauthenticated_until = 0
+        self._services: dict[str, Any] | None = None
         self._actions: list[Callable[[], None]] = []
         self._watched: dict[int, Callable[[], None]] = {}
 
@@ -400,11 +401,13 @@ class Shell:
             self._number += 1
             self._asked[self._number] = client
             self._handle(Ask(question=_QUESTIONS[request], number=self._number), now)
-        elif client.attached and ("ready" in message or "synced" in message):
+        elif client.attached and message.keys() & {"ready", "synced", "services"}:
             if "ready" in message:
                 self._report_lvsd(bool(message["ready"]), str(message.get("why", ""))[:200], now)
             if "synced" in message and self._syncs:
                 self._handle(ReadyToServe(synced=bool(message["synced"])), now)
+            if isinstance(message.get("services"), dict):
+                self._services = message["services"]
         else:
             client.send({"done": False, "text": f"pulse does not know the request {str(request)[:40]!r}"})
 
@@ -486,6 +489,7 @@ class Shell:
                 }
                 for switch in self._switches
             ],
+            **({"fos": self._services} if self._services is not None else {}),
             **self._wire.status(),
             **self._facts(),
         }
