@@ -314,17 +314,20 @@ class Shell:
                 self._voice.say(active=command.active, term=command.term, flags=command.flags, macs=macs, now=now)
             )
         if command.active:
-            now = self._clock()
-            self._wire.renew(now)
-            self._handle(GateState(open_until=self._wire.open_until()), now)
+            self._wire.renew(self._clock())
 
     # ---- the machine ----
 
     def _handle(self, event: Event, now: int) -> None:
         if self._stopped:
             return
+        spoke = False
         for command in self._machine.handle(event, now):
             self._act(command, now)
+            spoke = spoke or (isinstance(command, do.SendHeartbeats) and command.active)
+        if spoke:
+            # Not amid the list: the timer that the machine sets now must not be replaced by the one it set before.
+            self._handle(GateState(open_until=self._wire.open_until()), self._clock())
 
     def _act(self, command: Command, now: int) -> None:
         wire = self._wire
