@@ -62,6 +62,8 @@ RULES = [
     ("primary = 10.0.0.1\nbackup_private = 10.1.0.2\n" + farm(), 2, "backup_private is ignored"),
     ("primary_private = 10.1.0.2\nbackup_private = 10.1.0.2\n" + farm(), 2, "same address as primary_private"),
     ("syncdaemon = 1\n" + farm(), 1, "syncdaemon has no effect"),
+    ("syncd_group = 192.0.2.9\n" + farm(), 1, "no multicast address"),
+    ("syncd_link_port = 8849\n" + farm(), 1, "no effect without syncdaemon"),
     ("monitor_links = 1\n" + farm(), 1, "monitor_links has no effect"),
     ("monitor_links = 2\n" + farm(), 1, "counts as 1"),
     ("heartbeat = 0\n" + farm(), 1, "does not switch the heartbeats off"),
