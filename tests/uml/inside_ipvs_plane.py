@@ -417,7 +417,7 @@ def test_lvsd_keeps_the_kernels_daemons_by_file_and_role(plane: IpvsPlane) -> No
                 assert {daemon.role for daemon in plane.daemons()} == wanted.daemons
         conductor.configure(SyncSettings(enabled=True, interface="lo", sync_id=8))
         conductor.converge()
-        assert [(daemon.sync_id, daemon.max_length) for daemon in plane.daemons()] == [(8, 1472)]
+        assert [(daemon.sync_id, daemon.max_length) for daemon in plane.daemons()] == [(8, 65507)]
     finally:
         conductor.configure(SyncSettings())
         conductor.converge()
