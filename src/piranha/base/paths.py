@@ -41,6 +41,16 @@ class Paths:
         return self.run / "lvsd.lock"
 
     @property
+    def events(self) -> Path:
+        """What happened, kept over restarts."""
+        return self.state / "events.jsonl"
+
+    @property
+    def unconfirmed(self) -> Path:
+        """The change of lvs.cf that waits to be confirmed."""
+        return self.state / "unconfirmed.json"
+
+    @property
     def by_hand(self) -> Path:
         """Which services ipvsadm made: lvsd shows them and leaves them alone."""
         return self.state / "by-hand.json"

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import piranha
 from piranha.base.clock import Clock
-from piranha.config.plain import as_plain
+from piranha.config.parser import Parsed
 from piranha.dataplane.port import ConnectionFilter, DataPlane, EditDestination, EditService, Operation
 from piranha.dataplane.series import apply_each
 from piranha.dataplane.wire import (
@@ -26,17 +26,18 @@ from piranha.dataplane.wire import (
 )
 from piranha.director.addresses import missing_vips
 from piranha.director.byhand import ByHand, EditStore, Ledger, MemoryLedger
+from piranha.director.chronicle import Chronicle
 from piranha.director.difference import describe
 from piranha.director.health import HealthBook, HealthSource, targets_of
 from piranha.director.layout import Layout, lay_out
 from piranha.director.overview import overview
+from piranha.director.planned import PlanView, plan_view
 from piranha.director.pulse_link import ClusterView, cluster_document
 from piranha.director.rates import RateMeter
 from piranha.director.reconcile import Reconciler
 from piranha.director.services import ServicesDocument, services_document
 from piranha.director.source import ConfigurationError, Reading, changed_on_disk, read_configuration
 from piranha.director.status import (
-    ConfigurationDocument,
     ConfigurationView,
     ConnectionsDocument,
     ReloadDocument,
@@ -116,6 +117,7 @@ class Director:
         edits: EditStore | None = None,
         sync: Synchronising | None = None,
         cluster: Callable[[], ClusterView] = ClusterView,
+        chronicle: Chronicle | None = None,
         tick_s: float = TICK_S,
     ) -> None:
         self._reading = reading
@@ -132,7 +134,10 @@ class Director:
         self._named: frozenset[ServiceKey] = frozenset()
         self._by_hand = ByHand(by_hand or MemoryLedger(), edits)
         self._sync = sync
-        self._switch = Switch(plane, Reconciler(), self._by_hand)
+        self.chronicle = chronicle or Chronicle()
+        self.chronicle.name_of = self._name_of
+        self._names: dict[TargetKey, str] = {}
+        self._switch = Switch(plane, Reconciler(), self._by_hand, lambda text, bad: self.chronicle.table(text, bad=bad))
         self._meter = RateMeter()
         self._reloading = asyncio.Lock()
         self._present: frozenset[IPAddress] | None = None
@@ -155,6 +160,7 @@ class Director:
             tasks.create_task(self._nanny.run(), name="nanny")
             tasks.create_task(self._converge_forever(), name="reconciler")
             tasks.create_task(self._watch_addresses(), name="addresses")
+            tasks.create_task(self.chronicle.run(), name="events")
             if self._sync is not None:
                 tasks.create_task(self._sync.run(), name="sync")
             if isinstance(self._plane, Running):
@@ -256,13 +262,19 @@ class Director:
     def connections(self, wanted: ConnectionFilter) -> ConnectionsDocument:
         return connections_document(self._plane.connections(wanted))
 
-    def configuration(self) -> ConfigurationDocument:
-        """The file in force: about it, its text as it was read, and what it says."""
-        return ConfigurationDocument(
-            configuration=self._configuration_view(changed_on_disk(self._reading)),
-            text=self._reading.text,
-            values=as_plain(self._reading.configuration),
-        )
+    @property
+    def reading(self) -> Reading:
+        """The file in force, as it was read."""
+        return self._reading
+
+    def preview(self, parsed: Parsed) -> PlanView:
+        """What a usable text would change in the table if it came into force now. Nothing is done."""
+        configuration = parsed.configuration
+        layout = lay_out(configuration, self._plane.capabilities, parsed.places)
+        known = self._health.settle()
+        health = {key: known[key] for key in targets_of(layout) if key in known}
+        repair, actual, rules = self._switch.rehearse(layout, configuration, health, self._clock.now())
+        return plan_view(layout, repair, actual, rules, health)
 
     def _install(self, reading: Reading) -> tuple[str, ...]:
         """The one place where a configuration comes into force."""
@@ -276,6 +288,11 @@ class Director:
         self._switch.reconciler.keep_edits(self._by_hand.edits)
         self._switch.reconciler.adopt(layout, reading.configuration, self._switch.snapshot(), health, now)
         self._reading, self._layout = reading, layout
+        self._names = {
+            member.key: f"{service.virtual.name} {member.server.name}"
+            for service in layout.services
+            for member in service.members
+        }
         if self._sync is not None:
             self._sync.configure(reading.configuration)
         self._loaded_wall = datetime.now(UTC)
@@ -330,6 +347,9 @@ class Director:
             return self._nanny.status(key)
         except KeyError:
             return None
+
+    def _name_of(self, key: TargetKey) -> str:
+        return self._names.get(key) or str(key)
 
     def _problems(self, changed: bool) -> Sequence[str]:
         """What asks for a person, the worst first."""

@@ -71,7 +71,7 @@ class PulseLink:
         return self.view.role
 
     def on_change(self, listener: Callable[[ClusterView], None]) -> None:
-        """Have `listener` called in the event loop with each new view."""
+        """Have `listener` called in the event loop whenever the role, the term, the link or an alarm changed."""
         self._listeners.append(listener)
 
     def report_ready(self, ready: bool, why: str = "") -> None:
@@ -156,9 +156,11 @@ class PulseLink:
 
     def _see(self, view: ClusterView) -> None:
         before, self.view = self.view, view
-        if (before.role, before.term, before.attached) == (view.role, view.term, view.attached):
+        same_role = (before.role, before.term, before.attached) == (view.role, view.term, view.attached)
+        if same_role and before.document.get("alarms") == view.document.get("alarms"):
             return
-        logger.info("role=%s term=%d pulse=%s", view.role, view.term, "attached" if view.attached else "absent")
+        if not same_role:
+            logger.info("role=%s term=%d pulse=%s", view.role, view.term, "attached" if view.attached else "absent")
         for listener in self._listeners:
             listener(view)
 

@@ -36,14 +36,6 @@ class ConfigurationView(TypedDict):
     warnings: list[ProblemView]
 
 
-class ConfigurationDocument(TypedDict):
-    """`values` is what the text says, by the directives' names."""
-
-    configuration: ConfigurationView
-    text: str
-    values: object
-
-
 class ConnectionsView(TypedDict):
     tcp_active: int
     tcp_inactive: int
