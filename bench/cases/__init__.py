@@ -19,7 +19,6 @@ from bench.cases import (
     new_connection,
     schedulers,
     services,
-    sync,
 )
 from bench.report import Row
 
@@ -34,7 +33,6 @@ CASES: dict[str, Case] = {
     "schedulers": schedulers.run,
     "services": services.run,
     "listing": listing.run,
-    "sync": sync.run,
     "control": control.run,
     "ipvsadm": ipvsadm.run,
 }

@@ -213,7 +213,6 @@ class Connection:
     mark: int = 0
     engine: str = ""
     engine_data: str = ""
-    is_synced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

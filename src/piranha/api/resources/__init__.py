@@ -1,1 +1,0 @@
-"""The route table, a file a subject. `operations.py` has all of it."""
