@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "services": ("piranha.cli.services:services_command", "The table with names, health, connections and rates."),
     "connections": ("piranha.cli.connections:connections_command", "Connections, filtered or counted."),
     "config": ("piranha.cli.config:config_group", "Check, show and format lvs.cf."),
+    "import": ("piranha.cli.import_:import_group", "Make an lvs.cf of another balancer's configuration."),
     "reload": ("piranha.cli.reload:reload_command", "Apply the changes of lvs.cf to the running director."),
     "pulse": ("piranha.cli.pulse:pulse_command", "Run the daemon that keeps a pair of directors."),
     "cluster": ("piranha.cli.cluster:cluster_command", "The pair: roles, heartbeats, lease, alarms."),

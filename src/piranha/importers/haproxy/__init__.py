@@ -1,0 +1,1 @@
+"""HAProxy's sections in mode tcp: `sections.py` reads the text, `translate.py` makes virtual servers of it."""

@@ -1,0 +1,216 @@
+"""The checkers of a real server in keepalived.conf, old names included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from piranha.importers.checks import CONNECT, Check, greeting, http, instead, program
+from piranha.importers.keepalived.blocks import Statement
+from piranha.importers.keepalived.walk import Handler, drop, walk
+from piranha.importers.ledger import Ledger
+from piranha.importers.values import Values
+
+CHECKERS = [
+    "TCP_CHECK",
+    "HTTP_GET",
+    "SSL_GET",
+    "SMTP_CHECK",
+    "DNS_CHECK",
+    "MISC_CHECK",
+    "UDP_CHECK",
+    "PING_CHECK",
+    "BFD_CHECK",
+    "FILE_CHECK",
+]
+TIMES = {
+    "retry": "retry",
+    "nb_get_retry": "retry",
+    "nb_sock_retry": "retry",
+    "connect_timeout": "connect_timeout",
+    "delay_loop": "delay_loop",
+    "delay_before_retry": "delay_before_retry",
+    "misc_timeout": "connect_timeout",
+}
+"""Settings of the time rules, with their present names."""
+_RETRIES = {"DNS_CHECK": 3, "MISC_CHECK": 0}
+_LEFT: Mapping[str, str] = {
+    "bindto": "checks go from the address that the route gives them",
+    "bind_if": "checks go from the address that the route gives them",
+    "bind_port": "checks take any port of their own",
+    "fwmark": "checks carry no mark",
+    "warmup": "first checks are made at once, later ones are spread over the interval",
+    "alpha": "a server is out until its first good check, always",
+    "log_all_failures": "`piranha status` shows why a server is down",
+    "http_protocol": "checks speak HTTP/1.0",
+    "fast_recovery": "one check covers everything, so that there is nothing to speed up",
+    "enable_sni": "TLS is not spoken by the checks of lvs.cf",
+    "sni_name": "TLS is not spoken by the checks of lvs.cf",
+    "tls_compliant": "TLS is not spoken by the checks of lvs.cf",
+    "helo_name": "the check ends with the server's greeting",
+    "type": "lvs.cf has no DNS check",
+    "name": "lvs.cf has no such check",
+    "user": "check programs run as user nobody",
+    "misc_dynamic": "the exit status says up or down alone, it is no weight",
+    "payload": "lvs.cf has no bytes in hexadecimal",
+    "require_reply": "lvs.cf has no bytes in hexadecimal",
+    "min_reply_length": "the length of a reply is not looked at",
+    "max_reply_length": "the length of a reply is not looked at",
+    "track_file": "lvs.cf has no check of a file",
+    "dynamic": "lvs.cf has no check of a file",
+    "weight": "lvs.cf has no check of a file",
+}
+_URL_LEFT: Mapping[str, str] = {
+    "digest": "lvs.cf compares texts and patterns, not a digest",
+    "regex_no_match": "lvs.cf has no pattern that must not match",
+    "regex_options": "patterns are POSIX extended ones without options",
+    "regex_stack": "patterns need no stack here",
+    "regex_min_offset": "the whole answer is searched",
+    "regex_max_offset": "the whole answer is searched",
+    "tls_compliant": "TLS is not spoken by the checks of lvs.cf",
+}
+
+
+class Times:
+    """Time rules of one checker: the virtual server's, the real server's and its own, the innermost counts."""
+
+    def __init__(self, outer: Mapping[str, float] | None = None) -> None:
+        self.values: dict[str, float] = dict(outer or {})
+
+
+def default_retry(checker: str) -> int:
+    return _RETRIES.get(checker, 1)
+
+
+class CheckerReader:
+    """Reads one checker into a check."""
+
+    def __init__(self, ledger: Ledger, values: Values) -> None:
+        self._ledger = ledger
+        self._values = values
+
+    def read(self, statement: Statement, host: str, times: Times) -> Check:
+        """`host` is the virtual host that the checker inherits; `times` takes its own time rules."""
+        self._port: int | None = None
+        self._host = host
+        self._command = ""
+        self._urls: list[Statement] = []
+        handlers = {
+            "connect_port": self._take_port,
+            "connect_ip": self._take_address,
+            "virtualhost": self._take_host,
+            "misc_path": self._take_command,
+            "url": self._urls.append,
+            "host": self._take_smtp_host,
+        }
+        handlers |= {word: self._time_taker(times, name) for word, name in TIMES.items()}
+        walk(statement.inner, handlers, _LEFT, self._ledger)
+        match statement.keyword:
+            case "TCP_CHECK":
+                return Check(port=self._port) if self._port is not None else CONNECT
+            case "HTTP_GET":
+                return self._http(statement)
+            case "SSL_GET":
+                for url in self._urls:
+                    drop(url, "TLS is not spoken by the checks of lvs.cf", self._ledger)
+                return instead("https", self._port)
+            case "MISC_CHECK":
+                if not self._command:
+                    self._ledger.error(statement.place, "this MISC_CHECK has no misc_path")
+                    return CONNECT
+                return program(self._command, self._port)
+            case "SMTP_CHECK":
+                return greeting("smtp", self._port)
+        kind = statement.keyword.partition("_")[0].lower()
+        return instead(kind, self._port)
+
+    def _http(self, statement: Statement) -> Check:
+        if not self._urls:
+            self._ledger.error(statement.place, "this HTTP_GET has no url")
+            return CONNECT
+        for url in self._urls[1:]:
+            drop(url, "lvs.cf asks for one page: the first url is kept", self._ledger)
+        url = self._urls[0]
+        self._ledger.carried(url.place)
+        self._path, self._body = "/", ""
+        self._statuses: list[tuple[int, int]] = []
+        handlers = {
+            "path": self._take_path,
+            "status_code": self._take_statuses,
+            "virtualhost": self._take_host,
+            "regex": self._take_regex,
+        }
+        walk(url.inner, handlers, _URL_LEFT, self._ledger)
+        if url.first("regex_no_match") is not None and self._body:
+            self._body = ""
+            regex = url.first("regex")
+            assert regex is not None
+            self._ledger.left(regex.place, "lvs.cf has no pattern that must not match")
+        statuses = self._statuses or [(200, 299)]
+        return http(self._path, host=self._host, statuses=statuses, body=self._body, port=self._port)
+
+    def _time_taker(self, times: Times, name: str) -> Handler:
+        def take(statement: Statement) -> None:
+            take_time(statement, name, times, self._values, self._ledger)
+
+        return take
+
+    def _take_port(self, statement: Statement) -> None:
+        self._port = self._values.port(statement.place, _one(statement), least=1)
+        self._ledger.carried(statement.place)
+
+    def _take_address(self, statement: Statement) -> None:
+        self._ledger.left(statement.place, "checks go to the real server's own address")
+
+    def _take_host(self, statement: Statement) -> None:
+        self._host = _one(statement)
+        self._ledger.carried(statement.place)
+
+    def _take_command(self, statement: Statement) -> None:
+        self._command = _one(statement)
+        if len(statement.arguments) > 1:
+            self._ledger.left(statement.place, "check programs run as user nobody")
+        self._ledger.carried(statement.place)
+
+    def _take_smtp_host(self, statement: Statement) -> None:
+        drop(statement, "checks go to the real server's own address and port", self._ledger)
+
+    def _take_path(self, statement: Statement) -> None:
+        self._path = _one(statement)
+        self._ledger.carried(statement.place)
+
+    def _take_regex(self, statement: Statement) -> None:
+        self._body = " ".join(statement.arguments)
+        self._ledger.carried(statement.place)
+
+    def _take_statuses(self, statement: Statement) -> None:
+        for word in statement.arguments:
+            first, _, last = word.partition("-")
+            low = self._values.number(statement.place, first, "a status code", 100, 999)
+            high = self._values.number(statement.place, last or first, "a status code", 100, 999)
+            if low is not None and high is not None:
+                self._statuses.append((low, high))
+        self._ledger.carried(statement.place)
+
+
+def take_time(statement: Statement, name: str, times: Times, values: Values, ledger: Ledger) -> None:
+    """One time rule."""
+    place, text = statement.place, _one(statement)
+    if name == "retry":
+        retries = values.number(place, text, "retry", 0, 999_999)
+        if retries is not None:
+            times.values[name] = retries
+            ledger.changed(place, f"fall = {retries + 1}: so many failed checks in a row take a server out")
+        return
+    least = 0.0 if name == "delay_before_retry" else 0.001
+    seconds = values.seconds(place, text, name, least=least)
+    if seconds is None:
+        return
+    if name == "delay_before_retry":
+        ledger.left(place, "a failed check is repeated after the usual interval")
+        return
+    times.values[name] = seconds
+    ledger.carried(place)
+
+
+def _one(statement: Statement) -> str:
+    return statement.arguments[0] if statement.arguments else ""

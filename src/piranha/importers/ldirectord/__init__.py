@@ -1,0 +1,1 @@
+"""ldirectord.cf: `settings.py` reads the text, `translate.py` makes virtual servers of it."""
