@@ -22,8 +22,8 @@ FIRST ?= 0
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-run: build ## a balanced cluster in network namespaces; KEEP=1 leaves it up, FORWARD=nat|tunnel|direct
-	@$(SUDO) $(BIN)/piranha lab demo --forward $(FORWARD) $(if $(KEEP),--keep)
+run: build ## a cluster with two directors in network namespaces, and its story; KEEP=1 leaves it up, FORWARD=nat|tunnel|direct
+	@$(SUDO) $(BIN)/piranha lab story --forward $(FORWARD) $(if $(KEEP),--keep)
 
 lab-down: build ## remove the cluster of `make run KEEP=1`
 	@$(SUDO) $(BIN)/piranha lab down

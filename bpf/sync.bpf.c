@@ -8,11 +8,13 @@
 #include "conn.h"
 #include "ftp_port.h"
 #include "persist.h"
+#include "sip.h"
 #include "sync.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 MMAPPED_ARRAY(sync_records, SYNC_BATCH, struct sync_record);
+MMAPPED_ARRAY(sync_calls, SYNC_BATCH, struct call); /* of the records of the same index whose life has CONN_CALL */
 
 /* A variable of the type, so that the outcomes' numbers are in the object's BTF. */
 volatile const enum sync_outcome outcomes_known = SYNC_OUTCOMES;
@@ -52,6 +54,19 @@ static __always_inline int entry_stays(struct conn *c, const struct flow *f, __u
 	return 0;
 }
 
+/* Take the call of record `index` as the one that is looked for, and make `f` the flow of its template. */
+static __always_inline int call_given(const struct settings *s, struct flow *f, __u32 index)
+{
+	struct call *given = bpf_map_lookup_elem(&sync_calls, &index);
+	struct sip_work *w = sip_work();
+
+	if (!given || !w)
+		return -1;
+	w->call = *given;
+	flow_mix(f, s, call_hash(s, &w->call));
+	return 0;
+}
+
 __noinline int record_take(__u32 index)
 {
 	struct settings *s = settings_get();
@@ -73,16 +88,22 @@ __noinline int record_take(__u32 index)
 	p.dport = r->vport;
 	p.proto = LIFE_PROTO(r->life);
 	flow_client(&f, s, &p);
+	__u32 call = LIFE_FLAGS(r->life) & CONN_CALL;
+
+	if (call && call_given(s, &f, index))
+		return SYNC_FULL;
 	struct conn *c = conn_find(&f, &p, &slot);
 
+	if (c && call && !call_matches(slot))
+		return SYNC_RACE; /* two calls with one tag */
+	if (c && r->keep && !conn_expired(c, now))
+		return SYNC_KNOWN;
 	if (c && !entry_stays(c, &f, slot, r, now, &outcome))
 		c = NULL;
 	if (outcome == SYNC_STALE)
 		return outcome;
-	if (c && r->keep)
-		return SYNC_KNOWN;
 	if (!c) {
-		__u32 extra = LIFE_FLAGS(r->life) & (CONN_TEMPLATE | CONN_KEEP_PORT);
+		__u32 extra = LIFE_FLAGS(r->life) & (CONN_TEMPLATE | CONN_KEEP_PORT | CONN_CALL);
 
 		if (d->method == METHOD_MASQ && !(extra & CONN_TEMPLATE) && ftp_controls_port(s, &p))
 			extra |= CONN_FTP;
@@ -90,6 +111,10 @@ __noinline int record_take(__u32 index)
 
 		if (made)
 			return made == -REASON_CREATION_RACE ? SYNC_RACE : SYNC_FULL;
+		if (call && call_keep(slot)) {
+			conn_end(&f, slot);
+			return SYNC_FULL;
+		}
 		c = conn_made(&f, slot);
 		if (!c)
 			return SYNC_FULL;

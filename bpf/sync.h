@@ -24,7 +24,7 @@ struct sync_record {
 	union addr vaddr;
 	__be16 cport;
 	__be16 vport;
-	__u32 life; /* as in struct conn; of the flags INACTIVE, TEMPLATE and KEEP_PORT count */
+	__u32 life; /* as in struct conn; of the flags INACTIVE, TEMPLATE, KEEP_PORT and CALL count */
 	__u32 dest;
 	__u32 timeout; /* jiffies from now */
 	__u32 span;    /* of a template: its life in jiffies */

@@ -19,6 +19,7 @@ from bench.cases import (
     new_connection,
     schedulers,
     services,
+    sync,
 )
 from bench.report import Row
 
@@ -33,6 +34,7 @@ CASES: dict[str, Case] = {
     "schedulers": schedulers.run,
     "services": services.run,
     "listing": listing.run,
+    "sync": sync.run,
     "control": control.run,
     "ipvsadm": ipvsadm.run,
 }

@@ -22,7 +22,7 @@ from piranha.lab.cluster import RUN, Lab
 from piranha.lab.options import LabOptions
 from piranha.lab.process import python_command, python_environment, start_ticks
 from piranha.lab.readiness import ask_name, wait_until
-from piranha.lab.topology import UDP_PORT, VIP4, VIP6
+from piranha.lab.topology import UDP_PORT, VIP4, VIP6, Role
 from piranha.model.service import ForwardingMethod
 
 PREFIX = "plt-"
@@ -244,22 +244,44 @@ def test_the_doctor_finds_the_director_fit_and_mends_the_client(lab: Lab, tmp_pa
     assert piranha_lab(*doctor).returncode == 0
 
 
-def test_the_demonstration_comes_true_and_cleans_up(lab: Lab) -> None:
-    shown = piranha_lab("demo", "--acts-only", "--timeout", "1", "--reentry", "2", timeout_s=120)
+@pytest.mark.parametrize("directors", [1, 2])
+def test_the_story_comes_true_and_cleans_up(lab: Lab, directors: int) -> None:
+    words = ("--acts-only", "--timeout", "1", "--reentry", "2", "--directors", str(directors))
+    shown = piranha_lab("story", *words, timeout_s=200)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     acts = [line for line in shown.stdout.splitlines() if ": true (" in line]
-    assert len(acts) == 3
+    assert len(acts) == {1: 3, 2: 7}[directors]
     assert network.leftovers(PREFIX) == []
 
 
-def test_an_interrupted_demonstration_cleans_up(lab: Lab) -> None:
-    command = python_command("-m", "piranha", "lab", "--prefix", PREFIX, "demo")
-    with subprocess.Popen(command, env=python_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
-        assert demo.stdout is not None
-        while b"first answer" not in (line := demo.stdout.readline()):
-            assert line, "the demonstration ended before its first answer"
-        demo.send_signal(signal.SIGTERM)
-        _, said = demo.communicate(timeout=30)
-    assert demo.returncode == 130
+def test_a_pair_has_one_active_director_and_the_vip_moves_with_its_power(lab: Lab) -> None:
+    lab.up(options(ForwardingMethod.MASQUERADE, directors=2, profile="default"))
+    assert roles(lab) == {"lb1": "active", "lb2": "backup"}
+    assert lab.power_off("lb1")
+    assert lab.power_off("lb1") is False
+    assert wait_until(lambda: roles(lab) == {"lb1": "", "lb2": "active"}, 30.0)
+    assert {ask_name("plt-client", VIP4, 80, 20.0) for _ in range(4)} == {"web1", "web2"}
+    shown = piranha_lab("status")
+    assert [line.split()[:2] for line in shown.stdout.splitlines()][1:3] == [["lb1", "director"], ["lb2", "active"]]
+    assert lab.power_on("lb1")
+    assert roles(lab) == {"lb1": "backup", "lb2": "active"}
+    asked = piranha_lab("exec", "lb1", "--", "piranha", "failover", "--to", "lb1")
+    assert asked.returncode == 0, asked.stderr
+    assert wait_until(lambda: roles(lab) == {"lb1": "active", "lb2": "backup"}, 30.0)
+
+
+def roles(lab: Lab) -> dict[str, str]:
+    return {node.name: node.cluster_role for node in lab.status() if node.role is Role.DIRECTOR}
+
+
+def test_an_interrupted_story_cleans_up(lab: Lab) -> None:
+    command = python_command("-m", "piranha", "lab", "--prefix", PREFIX, "story", "--directors", "1")
+    with subprocess.Popen(command, env=python_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as told:
+        assert told.stdout is not None
+        while b"first answer" not in (line := told.stdout.readline()):
+            assert line, "the story ended before its first answer"
+        told.send_signal(signal.SIGTERM)
+        _, said = told.communicate(timeout=30)
+    assert told.returncode == 130
     assert b"removing the lab" in said
     assert network.leftovers(PREFIX) == []

@@ -82,6 +82,9 @@ def two_hosts(tmp_path: Path, prefix: str) -> Iterator[TwoHosts]:
             lines += [f"addr add {addresses[4]}/24 dev eth0", f"addr add {addresses[6]}/64 dev eth0 nodad"]
             lines += [f"addr add fe80::{addresses[6][-1]}/64 dev eth0 nodad"]
             netns.ip_batch(host, lines)
+        # Until the kernel has noticed the carrier, which it does at leisure, what is sent is lost without a word.
+        for host in (hosts.director, hosts.neighbour):
+            wait_for(lambda host=host: _is_up(host), f"eth0 of {host} is up")  # type: ignore[misc]
         yield hosts
     finally:
         for host in (hosts.director, hosts.neighbour):
@@ -91,6 +94,10 @@ def two_hosts(tmp_path: Path, prefix: str) -> Iterator[TwoHosts]:
         if pins.mounted:
             pins.remove_all()
             pins.unmount()
+
+
+def _is_up(host: str) -> bool:
+    return '"operstate":"UP"' in netns.run(["ip", "-n", host, "-j", "link", "show", "dev", "eth0"])
 
 
 class Asker:

@@ -200,6 +200,7 @@ def test_the_kernel_weighs_the_room_by_itself(net: Net, pins: Pins) -> None:
         while int(bench.tables.settings["defences"][0]) != expected and time.monotonic() < deadline:
             time.sleep(0.05)
         assert int(bench.tables.settings["defences"][0]) == expected
-    assert int(row["room"]) == capacity - 10
+    # Some of the ten may have expired meanwhile: secure_tcp gives a handshake ten seconds.
+    assert capacity - 10 <= int(row["room"]) < capacity
     assert int(row["drop_rate"]) == capacity // 10
     bench.plane.close()

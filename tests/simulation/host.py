@@ -65,7 +65,7 @@ class Host:
         self.boots_of_original = 0
         self.booted_at = 0
         self.isolated_at = -(2**62)
-        """When it last came back from having no carrier at all."""
+        """When it last came back from having no carrier at all, or from being frozen."""
         self.copied_until = 0
         """Until when this director may be in doubt whether it is the copy."""
         self.able_since: int | None = None
@@ -223,6 +223,7 @@ class Host:
         if not self.is_frozen:
             return
         self.is_frozen = False
+        self.isolated_at = self.world.now
         if self.machine is not None:
             queue, self._queue = self._queue, []
             late = max(self.clock - self._timer_at, 0)

@@ -26,6 +26,8 @@ ONCE_FAILED = {
     100_787: "a director that yielded while it was stopping came to life again",
     107_787: "a director took over whose question for the VIP could not leave",
     112_021: "a backup waited for the word of a director that had died amid the handshake",
+    116_392: "heartbeats lost one way while a partition heals: two gates for longer than the bound of a dead time",
+    117_743: "the same in the calm profile",
     67: "a copy's farewell was taken for that of the active director",
 }
 

@@ -96,6 +96,10 @@ class Watch:
             findings.dual_ns = max(findings.dual_ns, lasted)
         copied = any(host.copied_until > self.world.now for host in self.world.hosts)
         heartbeat_ns = self.timing.heartbeat_ns
+        filtered = self.world.deaf or self.world.now <= self.world.filtered_until
+        if filtered:
+            # Who hears nothing believes the last it has heard for a dead time.
+            excused = max(excused, self.timing.dead_ns)
         bound = heartbeat_ns * (LOSSY_DUAL_BEATS if lossy else COPIED_DUAL_BEATS if copied else 1) + GRACE_NS
         if lasted > bound + excused:
             self.broke(f"{key} both open for {lasted / 1e6:.1f} ms{' under loss' if lossy else ''}")

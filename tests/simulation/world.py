@@ -38,6 +38,8 @@ class World:
         self.watch: Watch
         self.cut: set[tuple[int, int, int]] = set()
         """(wire, from, to) where nothing passes."""
+        self.filtered_until = 0
+        """Until when the loss of heartbeats alone may be felt."""
         self.deaf: set[tuple[int, int]] = set()
         """(from, to) where no heartbeat passes."""
         self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -95,6 +97,7 @@ class World:
 
     def set_deaf(self, source: int, target: int, deaf: bool) -> None:
         (self.deaf.add if deaf else self.deaf.discard)((source, target))
+        self.filtered_until = self.now + self.watch.timing.dead_ns
 
     def set_loss(self, loss: float, settle_ns: int) -> None:
         """`settle_ns` is how long a loss may be felt after its end."""

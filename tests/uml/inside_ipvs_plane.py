@@ -63,6 +63,9 @@ from piranha.model.service import (
     TunnelChecksum,
     TunnelType,
 )
+from piranha.sync.conductor import Conductor
+from piranha.sync.role import PairRole, SettableRole
+from piranha.sync.settings import SyncSettings
 from tests.uml.ipvs_netlink import FLUSH, IpvsSocket
 
 TCP, UDP, SCTP = Protocol.TCP, Protocol.UDP, Protocol.SCTP
@@ -397,6 +400,28 @@ def test_a_daemon_with_an_ipv6_group(plane: IpvsPlane) -> None:
         plane.apply([StopDaemon(role=SyncRole.MASTER)])
     finally:
         subprocess.run(["ip", "link", "delete", "sync0"], check=True)
+
+
+def test_lvsd_keeps_the_kernels_daemons_by_file_and_role(plane: IpvsPlane) -> None:
+    role = SettableRole()
+    conductor = Conductor(plane, SyncSettings(enabled=True, interface="lo", sync_id=7, max_length=1100), role)
+    try:
+        conductor.converge()
+        assert {daemon.role for daemon in plane.daemons()} == set(SyncRole)
+        plane.apply([StopDaemon(role=SyncRole.MASTER)])  # somebody else
+        for wanted in (PairRole.STANDALONE, PairRole.ACTIVE, PairRole.BACKUP):
+            role.set(wanted)
+            for _ in range(2):
+                conductor.converge()
+                assert conductor.problem == ""
+                assert {daemon.role for daemon in plane.daemons()} == wanted.daemons
+        conductor.configure(SyncSettings(enabled=True, interface="lo", sync_id=8))
+        conductor.converge()
+        assert [(daemon.sync_id, daemon.max_length) for daemon in plane.daemons()] == [(8, 65507)]
+    finally:
+        conductor.configure(SyncSettings())
+        conductor.converge()
+    assert plane.daemons() == ()
 
 
 def test_a_daemon_does_not_start_beside_mixed_families(plane: IpvsPlane) -> None:

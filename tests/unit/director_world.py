@@ -9,10 +9,18 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from piranha.api.app import create_app
+from piranha.api.operation import Context
+from piranha.api.rights import Policy
 from piranha.api.server import open_socket, serve
 from piranha.base.clock import MonotonicClock
+from piranha.config.names import FixedNames
+from piranha.config.store import ConfigurationStore
 from piranha.dataplane.memory import MemoryPlane
+from piranha.director.chronicle import Chronicle
+from piranha.director.confirmation import ConfirmationFile
 from piranha.director.director import Director
+from piranha.director.editing import Editing
+from piranha.director.eventfile import EventFile
 from piranha.director.health import HealthBook
 from piranha.director.source import read_configuration
 from piranha.model.address import IPAddress
@@ -87,7 +95,8 @@ class FakeNanny:
 
 
 class World:
-    """`config` is the file, `socket` where the API answers, `present` the addresses of this host."""
+    """`config` is the file, `socket` where the API answers, `present` the addresses of this host, `wall` the time of day
+    that confirmations go by."""
 
     def __init__(self, folder: Path, text: str = LISTING, plane: MemoryPlane | None = None) -> None:
         self.config = folder / "lvs.cf"
@@ -96,7 +105,9 @@ class World:
         self.plane = plane or MemoryPlane()
         self.present: frozenset[IPAddress] = frozenset({ip_address("10.0.0.100")})
         self.beats = 0
-        book = HealthBook()
+        state = folder / "state"
+        chronicle = Chronicle(EventFile(state / "events.jsonl"))
+        book = HealthBook(chronicle.health)
         self.nanny = FakeNanny(book)
         self.director = Director(
             read_configuration(self.config),
@@ -106,8 +117,15 @@ class World:
             MonotonicClock(),
             addresses=lambda: self.present,
             beat=self._beat,
+            chronicle=chronicle,
             tick_s=0.05,
         )
+        self.wall = 1_000_000.0
+        self.store = ConfigurationStore(self.config, state, names=FixedNames())
+        self.editing = Editing(
+            self.store, self.director, ConfirmationFile(state / "unconfirmed.json"), wall=lambda: self.wall
+        )
+        self.context = Context(director=self.director, editing=self.editing)
 
     def pool(self) -> dict[str, int]:
         """Destinations in the plane's table with their weights."""
@@ -125,7 +143,11 @@ class World:
         self.director.start()
         listener = open_socket(self.socket)
         async with asyncio.TaskGroup() as group:
-            work: list[Awaitable[None]] = [self.director.run(), serve(create_app(self.director), listener)]
+            work: list[Awaitable[None]] = [
+                self.director.run(),
+                serve(create_app(self.context, Policy.of_this_host()), listener),
+                self.editing.run(),
+            ]
             tasks = [group.create_task(task) for task in work]  # type: ignore[arg-type]
             await self.until(lambda: self.nanny.running)
             try:

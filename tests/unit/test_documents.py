@@ -273,3 +273,8 @@ def test_every_reason_is_explained(page: Path) -> None:
     words = [name.lower() for name in re.findall(r"REASON_(\w+)", enum[1]) if name != "COUNT"]
     section = page.read_text().partition("\n## Reasons\n")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == words
+
+
+def test_the_unit_in_the_page_is_the_one_that_is_shipped() -> None:
+    page = (ROOT / "docs/operate/install.md").read_text()
+    assert f"```ini\n{(ROOT / 'packaging/systemd/pulse.service').read_text()}```" in page

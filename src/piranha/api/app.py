@@ -1,8 +1,8 @@
-"""The API of lvsd: resources under `/api/v1`, each answered by one call of the director."""
+"""The API of lvsd: the route table as an application. Rights are judged before a handler runs."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -10,88 +10,52 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from piranha.api.operation import Context, Operation
+from piranha.api.operations import OPERATIONS, PREFIX
 from piranha.api.problems import on_crash, on_http_error, on_refusal
-from piranha.api.question import body_of, connection_filter
-from piranha.api.render import Document
-from piranha.api.replication import replication_routes
+from piranha.api.rights import Caller, Peer, Policy, Right
 from piranha.base.errors import PiranhaError
-from piranha.dataplane.wire import operations_from_json
-from piranha.director.director import Director
-from piranha.director.pulse_link import PulseLink
-from piranha.replication.host import ReplicationHost
-
-_CLUSTER_VERBS = {"switch", "maintenance_on", "maintenance_off"}
 
 
-def create_app(
-    director: Director, pulse: PulseLink | None = None, replication: ReplicationHost | None = None
-) -> Starlette:
-    """The ASGI application over a director that was started, the pulse that it is attached to, and replication, if any."""
-
-    async def status(request: Request) -> Response:
-        return Document(director.status())
-
-    async def services(request: Request) -> Response:
-        return Document(director.services())
-
-    async def connections(request: Request) -> Response:
-        return Document(director.connections(connection_filter(request.query_params)))
-
-    async def configuration(request: Request) -> Response:
-        return Document(director.configuration())
-
-    async def reload(request: Request) -> Response:
-        document = await director.reload()
-        if pulse is not None and pulse.view.attached:
-            await pulse.ask("reload")
-        return Document(document)
-
-    async def cluster(request: Request) -> Response:
-        return Document(await _ask(pulse, "status"))
-
-    async def cluster_verb(request: Request) -> Response:
-        verb = request.path_params["verb"]
-        if verb not in _CLUSTER_VERBS:
-            raise HTTPException(404)
-        answer = await _ask(pulse, verb)
-        if not answer.get("done"):
-            raise PiranhaError(str(answer.get("text", "pulse refused")))
-        return Document(answer)
-
-    async def table(request: Request) -> Response:
-        if request.method == "POST":
-            return Document(director.apply_by_hand(operations_from_json(await body_of(request))))
-        return Document(director.table())
-
-    async def table_state(request: Request) -> Response:
-        return Document(director.table_state())
-
-    async def table_connections(request: Request) -> Response:
-        return Document(director.table_connections())
+def create_app(context: Context, policy: Policy) -> Starlette:
+    """The ASGI application over a director that was started."""
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     return Starlette(
-        routes=[
-            Route("/api/v1/status", status),
-            Route("/api/v1/services", services),
-            Route("/api/v1/connections", connections),
-            Route("/api/v1/config", configuration),
-            Route("/api/v1/reload", reload, methods=["POST"]),
-            Route("/api/v1/table", table, methods=["GET", "POST"]),
-            Route("/api/v1/table/state", table_state),
-            Route("/api/v1/table/connections", table_connections),
-            Route("/api/v1/cluster", cluster),
-            Route("/api/v1/cluster/{verb}", cluster_verb, methods=["POST"]),
-            Route("/healthz", healthz),
-            *replication_routes(replication),
-        ],
+        routes=[*(_route(one, context, policy) for one in _by_path(OPERATIONS)), Route("/healthz", healthz)],
         exception_handlers={PiranhaError: on_refusal, HTTPException: on_http_error, Exception: on_crash},
     )
 
 
-async def _ask(pulse: PulseLink | None, request: str) -> dict[str, Any]:
-    if pulse is None:
-        raise PiranhaError("this director has no pulse", mend="start it: systemctl start pulse")
-    return await pulse.ask(request)
+def _by_path(operations: Sequence[Operation]) -> list[Mapping[str, Operation]]:
+    """Operations of one path together, by method, so that a wrong method is told from a wrong path."""
+    paths: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = operation
+    return list(paths.values())
+
+
+def _route(operations: Mapping[str, Operation], context: Context, policy: Policy) -> Route:
+    (path,) = {operation.path for operation in operations.values()}
+
+    async def answer(request: Request) -> Response:
+        # A HEAD is answered as its GET.
+        operation = operations["GET" if request.method == "HEAD" else request.method]
+        caller = caller_by(policy, request)
+        if caller.right < operation.right:
+            need = operation.right.name.lower()
+            raise HTTPException(403, f"{caller.user} may not do this: it needs the right {need}")
+        request.scope["piranha.caller"] = caller
+        return await operation.handler(context, request)
+
+    return Route(PREFIX + path, answer, methods=list(operations))
+
+
+def caller_by(policy: Policy, request: Request) -> Caller:
+    """Who asks; nobody with any right where the kernel did not say so."""
+    peer = request.scope.get("piranha.peer")
+    if not isinstance(peer, Peer):
+        return Caller(user="nobody", right=Right.NONE)
+    return policy.caller(peer, request.headers)

@@ -10,8 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from piranha.api.precondition import PreconditionRequiredError
 from piranha.api.render import render
 from piranha.base.errors import PiranhaError, UsageError
+from piranha.config.changes import RefusedChangesError
+from piranha.config.store import ChangedMeanwhileError, RefusedTextError
 from piranha.director.source import ConfigurationError
 from piranha.director.status import problem_view
 
@@ -28,12 +31,20 @@ def problem(status: HTTPStatus, kind: str, detail: str, members: Mapping[str, ob
 
 
 async def on_refusal(request: Request, error: Exception) -> Response:
-    """A `PiranhaError`: 422 with every finding for a bad file, 400 for a bad question, 409 for the rest."""
-    if isinstance(error, ConfigurationError):
+    """A `PiranhaError`: 422 with every finding for a bad text, 400 for a bad question, 412 and 428 for a change on
+    another text, 409 for the rest."""
+    if isinstance(error, RefusedChangesError):
+        faults = [{"pointer": fault.pointer, "detail": fault.message, "mend": fault.mend} for fault in error.faults]
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "changes", error.message, {"errors": faults})
+    if isinstance(error, ConfigurationError | RefusedTextError):
         findings = [problem_view(finding) for finding in error.problems]
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "configuration", str(error), {"problems": findings})
     assert isinstance(error, PiranhaError)
     members = {"mend": error.mend} if error.mend else {}
+    if isinstance(error, PreconditionRequiredError):
+        return problem(HTTPStatus.PRECONDITION_REQUIRED, "precondition", error.message, members)
+    if isinstance(error, ChangedMeanwhileError):
+        return problem(HTTPStatus.PRECONDITION_FAILED, "changed", error.message, members)
     if isinstance(error, UsageError):
         return problem(HTTPStatus.BAD_REQUEST, "question", error.message, members)
     return problem(HTTPStatus.CONFLICT, "refused", error.message, members)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -26,7 +26,7 @@ def connection_filter(query: Mapping[str, str]) -> ConnectionFilter:
     """`?protocol=tcp&client=&vip=&port=&server=&state=&limit=`; raises UsageError naming what is wrong."""
     unknown = sorted(set(query) - set(_KNOWN))
     if unknown:
-        raise UsageError(f"unknown filter {unknown[0]}", mend=f"filters are {', '.join(_KNOWN)}")
+        raise UsageError(f"unknown filter {unknown[0][:80]}", mend=f"filters are {', '.join(_KNOWN)}")
     state = query.get("state")
     return ConnectionFilter(
         protocol=_value(query, "protocol", _protocol, "tcp, udp or sctp"),
@@ -48,8 +48,25 @@ async def body_of(request: Request) -> Any:
             raise UsageError(f"the request is longer than {MAX_BODY_BYTES} bytes", mend="send it in parts")
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError("the request is no JSON") from None
+
+
+def known_words(request: Request, known: Iterable[str]) -> None:
+    """Raises UsageError for a word of the query that is none of these."""
+    unknown = sorted(set(request.query_params) - set(known))
+    if unknown:
+        raise UsageError(f"unknown word {unknown[0][:80]} in the query", mend=f"known are {', '.join(known)}")
+
+
+def whole_number(request: Request, name: str, default: int | None, *, most: int = 999_999_999) -> int:
+    """A number of the query. Raises UsageError for what is none, or is missing without a default."""
+    value = _value(request.query_params, name, _number(most), f"a number up to {most}")
+    if value is None:
+        if default is None:
+            raise UsageError(f"{name} is missing in the query")
+        return default
+    return value
 
 
 def _limit(query: Mapping[str, str]) -> int:
@@ -64,7 +81,7 @@ def _value(query: Mapping[str, str], name: str, read: Callable[[str], T], expect
     try:
         return read(text)
     except (ValueError, KeyError):
-        raise UsageError(f"{name}={text} is not {expected}") from None
+        raise UsageError(f"{name}={text[:80]} is not {expected}") from None
 
 
 def _protocol(text: str) -> Protocol:

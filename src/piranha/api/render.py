@@ -17,9 +17,9 @@ def render(document: object) -> bytes:
 
 
 class Document(Response):
-    """A JSON answer that no cache keeps."""
+    """A JSON answer that no cache keeps. `etag` is that of what it shows, where it can be changed."""
 
     media_type = "application/json"
 
-    def __init__(self, content: object) -> None:
-        super().__init__(render(content), headers={"cache-control": "no-store"})
+    def __init__(self, content: object, *, etag: str = "") -> None:
+        super().__init__(render(content), headers={"cache-control": "no-store"} | ({"etag": etag} if etag else {}))

@@ -1,4 +1,4 @@
-"""The application on a unix socket that only root may open."""
+"""The application on a unix socket; each connection is known by the process at its other end."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from piranha.api.rights import Peer
 from piranha.base.errors import PiranhaError
 
 MODE = 0o600
+OPEN_MODE = 0o666
+"""Where others than root have rights too: who may do what is judged for each connection."""
 _BACKLOG = 64
 _GRACE_S = 2
 
@@ -27,7 +32,27 @@ class _Server(uvicorn.Server):
         yield
 
 
-def open_socket(path: Path) -> socket.socket:
+class _Protocol(H11Protocol):
+    """HTTP that tells the application who connected, as `piranha.peer` of the scope."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            self.app = told(self.app, Peer.of(connection))
+
+
+def told(app: ASGIApp, peer: Peer) -> ASGIApp:
+    """The application, with every request coming from this peer."""
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["piranha.peer"] = peer
+        await app(scope, receive, send)
+
+    return inner
+
+
+def open_socket(path: Path, *, mode: int = MODE) -> socket.socket:
     """A listening socket at `path`, in place of one that a dead lvsd left. Only the holder of the lvsd lock calls this.
 
     Raises PiranhaError when it cannot be made.
@@ -39,7 +64,7 @@ def open_socket(path: Path) -> socket.socket:
         fresh.unlink(missing_ok=True)
         # Bound under another name and renamed: it never stands there with the wrong mode, nor not at all.
         listener.bind(str(fresh))
-        fresh.chmod(MODE)
+        fresh.chmod(mode)
         listener.listen(_BACKLOG)
         fresh.replace(path)
     except OSError as error:
@@ -58,7 +83,7 @@ async def serve(app: Starlette, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http=_Protocol,
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -33,8 +33,22 @@ class Paths:
         return self.run / "pulse.lock"
 
     @property
+    def fos_lock(self) -> Path:
+        return self.run / "fos.lock"
+
+    @property
     def lvsd_lock(self) -> Path:
         return self.run / "lvsd.lock"
+
+    @property
+    def events(self) -> Path:
+        """What happened, kept over restarts."""
+        return self.state / "events.jsonl"
+
+    @property
+    def unconfirmed(self) -> Path:
+        """The change of lvs.cf that waits to be confirmed."""
+        return self.state / "unconfirmed.json"
 
     @property
     def by_hand(self) -> Path:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -16,9 +16,9 @@ import click
 from piranha.base.errors import ExitCode, PiranhaError, UsageError
 from piranha.cli.output import columns, note, write_json, write_lines
 from piranha.lab.cluster import Lab, NodeStatus
-from piranha.lab.demo import LabStage, perform
 from piranha.lab.execute import execute
-from piranha.lab.options import DEFAULT_PREFIX, LabOptions
+from piranha.lab.options import DEFAULT_PREFIX, PROFILES, LabOptions
+from piranha.lab.perform import LabStage, perform
 from piranha.lab.screen import LogView, TerminalView, act_line
 from piranha.lab.story import Story
 from piranha.lab.topology import CLIENT, SWITCH, VIP4, Topology
@@ -26,6 +26,12 @@ from piranha.model.service import ForwardingMethod
 
 F = TypeVar("F", bound=Callable[..., Any])
 REQUEST_INTERVAL_S = 0.2
+_PAIR_NEXT = (
+    ("exec lb1 -- piranha cluster", "see the pair"),
+    ("power-off lb1", "let a director fail"),
+    ("power-on lb1", "let it return"),
+    ("exec lb1 -- piranha failover", "change over in order"),
+)
 
 
 @click.group("lab")
@@ -34,9 +40,9 @@ REQUEST_INTERVAL_S = 0.2
 )
 @click.pass_context
 def lab_group(context: click.Context, prefix: str) -> None:
-    """A whole cluster on this machine: client, director and web servers in network namespaces.
+    """A whole cluster on this machine: client, directors and web servers in network namespaces.
 
-    It runs the real lvsd and touches nothing but namespaces of its own prefix. Needs root.
+    It runs the real daemons and touches nothing but namespaces of its own prefix. Needs root.
     """
     context.obj = Lab(prefix, progress=_progress())
 
@@ -50,10 +56,27 @@ def _progress() -> Callable[[str], None]:
     return say
 
 
-def _choices(command: F) -> F:
-    """The options that describe a lab."""
-    for option in reversed(
-        [
+def _choices(*, timeout_s: int = 6, reentry_s: int = 15) -> Callable[[F], F]:
+    """The options that describe a lab; the times are the defaults, those of the article where not said otherwise."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(_options_of_a_lab(timeout_s, reentry_s)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _options_of_a_lab(timeout_s: int, reentry_s: int) -> list[Callable[[F], F]]:
+    return [
+            click.option(
+                "--directors", type=click.IntRange(1, 2), default=2, show_default=True,
+                help="Two are a pair with pulse; one has the VIP for good, and runs lvsd alone.",
+            ),
+            click.option(
+                "--profile", type=click.Choice(list(PROFILES)), default="default", show_default=True,
+                help="How fast the pair reacts; `article`: a heartbeat every 6 s, a takeover after 18.",
+            ),
             click.option(
                 "--forward", type=click.Choice([m.value for m in ForwardingMethod]), default="direct",
                 show_default=True, help="How the director forwards.",
@@ -63,9 +86,9 @@ def _choices(command: F) -> F:
             click.option("--virtual-port", default=80, show_default=True, help="Port of the virtual service."),
             click.option("--server-port", type=int, help="Port of the web servers (with `--forward nat`)."),
             click.option("--ipv6", is_flag=True, help="Add the services for the IPv6 VIP."),
-            click.option("--timeout", default=6, show_default=True, help="Seconds that a check may last (`timeout`)."),
+            click.option("--timeout", default=timeout_s, show_default=True, help="Seconds that a check may last (`timeout`)."),
             click.option(
-                "--reentry", default=15, show_default=True, help="Seconds from a return to the pool (`reentry`)."
+                "--reentry", default=reentry_s, show_default=True, help="Seconds from a return to the pool (`reentry`)."
             ),
             click.option("--udp", is_flag=True, help="Add a UDP echo service on port 5000."),
             click.option(
@@ -76,15 +99,14 @@ def _choices(command: F) -> F:
                 "--checksum-offload/--no-checksum-offload", default=True, show_default=True,
                 help="Whether senders leave checksums to the (virtual) device; XDP needs them whole.",
             ),
-        ]
-    ):  # fmt: skip
-        command = option(command)
-    return command
+    ]  # fmt: skip
 
 
 def _options(lab: Lab, choices: dict[str, Any]) -> LabOptions:
     return LabOptions(
         prefix=lab.prefix,
+        directors=choices["directors"],
+        profile=choices["profile"],
         real_servers=choices["servers"],
         forward=ForwardingMethod(choices["forward"]),
         scheduler=choices["scheduler"],
@@ -100,9 +122,9 @@ def _options(lab: Lab, choices: dict[str, Any]) -> LabOptions:
 
 
 @lab_group.command("up")
-@_choices
+@_choices()
 @click.option(
-    "--director/--no-director", default=True, show_default=True, help="Whether to start lvsd on the director."
+    "--director/--no-director", default=True, show_default=True, help="Whether to start anything on the directors."
 )
 @click.pass_obj
 def up_command(lab: Lab, /, director: bool, **choices: Any) -> None:
@@ -147,7 +169,8 @@ def status_command(lab: Lab, as_json: bool) -> int:
 def _row(node: NodeStatus) -> list[str]:
     answers = {True: "answers", False: "DOES NOT ANSWER", None: "-"}[node.answers]
     state = answers if node.exists else "missing"
-    return [node.name, node.role.value, state, f"pid {node.pid}" if node.pid else "-", ", ".join(node.addresses)]
+    role = node.cluster_role or node.role.value
+    return [node.name, role, state, f"pid {node.pid}" if node.pid else "-", ", ".join(node.addresses)]
 
 
 @lab_group.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -157,7 +180,7 @@ def _row(node: NodeStatus) -> list[str]:
 def exec_command(lab: Lab, node: str, command: tuple[str, ...]) -> NoReturn:
     """Run COMMAND in the network of NODE: `piranha lab exec client -- curl http://10.0.0.100/`.
 
-    On a director, `piranha` commands talk to its lvsd. `sw` is the switch.
+    On a director, `piranha` commands talk to its daemons. `sw` is the switch.
     """
     topology = lab.topology()
     if node != SWITCH:
@@ -173,7 +196,7 @@ def exec_command(lab: Lab, node: str, command: tuple[str, ...]) -> NoReturn:
 @click.option("--kill", is_flag=True, help="End it at once, as `kill -9` does.")
 @click.pass_obj
 def stop_command(lab: Lab, node: str, kill: bool) -> None:
-    """Stop the web server or lvsd of NODE."""
+    """Stop the web server, lvsd or pulse of NODE; with pulse its lvsd too."""
     click.echo(f"{node} stopped" if lab.stop(node, kill_at_once=kill) else f"{node} was not running")
 
 
@@ -181,21 +204,54 @@ def stop_command(lab: Lab, node: str, kill: bool) -> None:
 @click.argument("node")
 @click.pass_obj
 def start_command(lab: Lab, node: str) -> None:
-    """Start the web server or lvsd of NODE and wait until it answers."""
+    """Start the web server, lvsd or pulse of NODE and wait until it answers."""
     click.echo(f"{node} started" if lab.start(node) else f"{node} was running already")
 
 
-@lab_group.command("demo")
-@_choices
+@lab_group.command("power-off")
+@click.argument("node")
+@click.pass_obj
+def power_off_command(lab: Lab, node: str) -> None:
+    """NODE loses its power: it is gone at once, with all that runs on it. Its disk stays."""
+    click.echo(f"{node} is off" if lab.power_off(node) else f"{node} was off already")
+
+
+@lab_group.command("power-on")
+@click.argument("node")
+@click.pass_obj
+def power_on_command(lab: Lab, node: str) -> None:
+    """Boot NODE and wait until it answers."""
+    click.echo(f"{node} is on" if lab.power_on(node) else f"{node} was on already")
+
+
+@lab_group.command("unplug")
+@click.argument("node")
+@click.pass_obj
+def unplug_command(lab: Lab, node: str) -> None:
+    """Pull the cables of NODE out of the switch; NODE sees nothing of it."""
+    lab.unplug(node)
+
+
+@lab_group.command("plug")
+@click.argument("node")
+@click.pass_obj
+def plug_command(lab: Lab, node: str) -> None:
+    """Put the cables of NODE back."""
+    lab.plug(node)
+
+
+@lab_group.command("story")
+@_choices(timeout_s=2, reentry_s=4)
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end and say what to try next.")
 @click.option("--acts-only", is_flag=True, help="End after the last act; as always when the output is no terminal.")
 @click.pass_obj
-def demo_command(lab: Lab, /, keep: bool, acts_only: bool, **choices: Any) -> int:
-    """Bring the lab up and show it at work: balance, failure, return.
+def story_command(lab: Lab, /, keep: bool, acts_only: bool, **choices: Any) -> int:
+    """Bring the lab up and show it at work.
 
-    Exit code 0 only when every act came true.
+    Requests are balanced; a web server fails and returns; the active director loses its power while downloads are open,
+    boots, and becomes active again. Exit code 0 only when every act came true.
     """
-    options = _options(lab, choices)
+    options = replace(_options(lab, choices), udp=True)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if options.real_servers < 2:
         raise PiranhaError("the demonstration needs two web servers", mend="give `--servers 2` or more")
@@ -221,24 +277,24 @@ def demo_command(lab: Lab, /, keep: bool, acts_only: bool, **choices: Any) -> in
 def _perform(lab: Lab, topology: Topology, options: LabOptions, *, terminal: bool, go_on: bool) -> bool:
     servers = tuple(node.name for node in topology.real_servers)
     head = [
-        f"client {topology.node(CLIENT).address(4)} asks http://{VIP4}:{options.virtual_port}/ (the VIP on lb1)",
-        f"lb1 forwards by {options.forward.value} and {options.scheduler} to "
+        f"client {topology.node(CLIENT).address(4)} asks http://{VIP4}:{options.virtual_port}/ (the VIP)",
+        " or ".join(f"{node.name} {node.address(4)}" for node in topology.directors)
+        + f" forwards by {options.forward.value} and {options.scheduler} to "
         + ", ".join(f"{node.name} {node.address(4)}" for node in topology.real_servers),
     ]
     # Who asks for no colour, or has a terminal that cannot place a cursor, gets the plain log.
     drawn = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     view = TerminalView(head) if drawn else LogView(head)
-    story = Story(servers, in_turn=options.scheduler == "rr", now=time.monotonic())
-    stage = LabStage(
-        topology.namespace(CLIENT), VIP4, options.virtual_port,
-        stop=lambda server: lab.stop(server, kill_at_once=True), start=lab.start,
-    )  # fmt: skip
+    directors = tuple(node.name for node in topology.directors)
+    story = Story(servers, in_turn=options.scheduler == "rr", now=time.monotonic(), directors=directors)
+    stage = LabStage(lab, port=options.virtual_port)
     try:
         perform(story, stage, view, interval_s=REQUEST_INTERVAL_S, go_on=go_on)
     except KeyboardInterrupt:
         if not story.came_true:
             raise
     finally:
+        stage.close()
         view.close()
         if drawn:
             for finished in story.finished:
@@ -283,6 +339,7 @@ def _print_next(lab: Lab, topology: Topology, options: LabOptions) -> None:
         ("exec lb1 -- piranha status", "see the director's table"),
         (f"stop {first}", "let a web server fail"),
         (f"start {first}", "let it return"),
+        *(_PAIR_NEXT if topology.is_pair else ()),
         ("status", "see the nodes"),
         ("down", "remove the lab"),
     ):

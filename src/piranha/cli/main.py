@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("piranha.cli.import_:import_group", "Make an lvs.cf of another balancer's configuration."),
     "reload": ("piranha.cli.reload:reload_command", "Apply the changes of lvs.cf to the running director."),
     "pulse": ("piranha.cli.pulse:pulse_command", "Run the daemon that keeps a pair of directors."),
+    "fos": ("piranha.cli.fos:fos_command", "Run the failover services (`service = fos`)."),
     "cluster": ("piranha.cli.cluster:cluster_command", "The pair: roles, heartbeats, lease, alarms."),
     "failover": ("piranha.cli.failover:failover_command", "Change over to the other director, in order."),
     "maintenance": (

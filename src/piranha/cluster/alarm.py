@@ -32,8 +32,6 @@ class AlarmCode(StrEnum):
     """The peer speaks another version of the heartbeats. Nothing is lost but what only one of the two knows."""
     SAME_PLACE = "same_place"
     """Both directors take themselves for the primary, or both for the backup."""
-    UNAUTHENTICATED = "unauthenticated"
-    """Heartbeats come from the peer's address and do not open with our keys. Raised by pulse, which opens them."""
     NO_TAKEOVER = "no_takeover"
     """Nobody is active, and this director must not be: the text says why."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piranha.config.directive import DAY_S, FORWARDING, FOS, MOST_SECONDS, UNUSED, Directive, Scope, directive_of
+from piranha.config.directive import DAY_S, FORWARDING, MOST_SECONDS, UNUSED, Directive, Scope, directive_of
 from piranha.config.directive import ValueType as T
 from piranha.model.configuration import SchedulerFlagWord
 from piranha.model.service import Protocol, TunnelChecksum, TunnelType
@@ -125,10 +125,8 @@ VIRTUAL: tuple[Directive, ...] = (
         default_text="`/usr/sbin/nanny`",
         inert="checks run inside lvsd; use `send_program` for a check of your own",
     ),
-    _virtual(
-        "start_cmd", T.CHECK_TEXT, '"/etc/init.d/httpd start"', "Command that starts a failover service.", inert=FOS
-    ),
-    _virtual("stop_cmd", T.CHECK_TEXT, '"/etc/init.d/httpd stop"', "Command that stops a failover service.", inert=FOS),
+    _virtual("start_cmd", T.CHECK_TEXT, '"/etc/init.d/httpd start"', "Command that starts a failover service."),
+    _virtual("stop_cmd", T.CHECK_TEXT, '"/etc/init.d/httpd stop"', "Command that stops a failover service."),
     _virtual("master", T.HOST, "192.0.2.1", "Read and dropped.", field=None, inert=UNUSED),
     _virtual("dirs", T.LIST, "[ /var/www ]", "Read and dropped.", field=None, inert=UNUSED),
     _virtual(

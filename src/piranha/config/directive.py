@@ -13,7 +13,7 @@ from piranha.model.service import ForwardingMethod
 FORWARDING = {method.value: method for method in ForwardingMethod}
 DAY_S = 86400.0
 MOST_SECONDS = 2147483647
-FOS = "`service = fos` is not provided yet"
+SCSI = "SCSI reservations are not made; pulse refuses to start failover services that ask for them"
 UNUSED = "the original read it and never used it"
 
 

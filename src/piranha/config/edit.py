@@ -163,15 +163,21 @@ def rename_block(document: Document, path: BlockPath, name: str) -> Document:
     return document.with_line(block.first, f"{text[:start]}{word}{text[end:]}")
 
 
-def raise_serial_no(document: Document) -> Document:
-    """Add 1 to `serial_no`; a file without one begins at 1."""
+def raise_serial_no(document: Document, *, above: int = 0) -> Document:
+    """Make `serial_no` one more than it is, and than `above`; a file without one begins at 1."""
+    number = max(serial_no_of(document), above)
+    return set_value(document, None, "serial_no", number + 1 if number < _MOST_SERIAL_NO else 1)
+
+
+def serial_no_of(document: Document) -> int:
+    """The number that the file has, 0 without one."""
     directive = _directive(None, "serial_no")
     number = 0
     for entry in _tree(document).entries:
         if entry.assignment.name.value == "serial_no":
             value = Converter(Findings(file=""), SystemNames()).value(directive, entry, in_block=False)
             number = value if isinstance(value, int) else number
-    return set_value(document, None, "serial_no", number + 1 if number < _MOST_SERIAL_NO else 1)
+    return number
 
 
 def _tree(document: Document) -> Block:

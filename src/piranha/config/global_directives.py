@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piranha.config.directive import DAY_S, FORWARDING, FOS, MOST_SECONDS, UNUSED, Directive, Scope, directive_of
+from piranha.config.directive import DAY_S, FORWARDING, MOST_SECONDS, SCSI, UNUSED, Directive, Scope, directive_of
 from piranha.config.directive import ValueType as T
 from piranha.model.configuration import (
     DataPlaneChoice,
@@ -48,7 +48,7 @@ GLOBAL: tuple[Directive, ...] = (
         "addresses and `backup_private` is ignored.",
         default_text="`primary`",
     ),
-    _global("primary_shared", T.TEXT, "/dev/sdb", "Shared SCSI device of the primary director.", inert=FOS),
+    _global("primary_shared", T.TEXT, "/dev/sdb", "Shared SCSI device of the primary director.", inert=SCSI),
     _global(
         "service",
         T.WORD,
@@ -76,7 +76,7 @@ GLOBAL: tuple[Directive, ...] = (
         "Address of the backup director on the second heartbeat link.",
         default_text="`backup`",
     ),
-    _global("backup_shared", T.TEXT, "/dev/sdb", "Shared SCSI device of the backup director.", inert=FOS),
+    _global("backup_shared", T.TEXT, "/dev/sdb", "Shared SCSI device of the backup director.", inert=SCSI),
     _global("heartbeat", T.BOOLEAN, "1", "Written by every GUI, never consulted."),
     _global("heartbeat_port", T.PORT, "539", "UDP port of the heartbeats.", least=1, most=65535),
     _global(
@@ -157,7 +157,7 @@ GLOBAL: tuple[Directive, ...] = (
         "nothing",
         "What to do when the shared SCSI device is reserved by the partner.",
         words={action.value: action for action in ReservationConflictAction},
-        inert=FOS,
+        inert=SCSI,
     ),
     _global("sync", T.BOOLEAN, "0", "Switch of an old file synchronisation.", inert=UNUSED),
     _global(
@@ -208,16 +208,6 @@ GLOBAL: tuple[Directive, ...] = (
         "How the directors know each other's heartbeats: `sealed` with the key that `piranha pair` makes; `none` speaks "
         "the original Piranha's, which anybody can forge, while one director is still an original.",
         words={choice.value: choice for choice in HeartbeatAuth},
-        original=False,
-    ),
-    _global(
-        "pair_port",
-        T.PORT,
-        "540",
-        "TCP port of the pair link, on which the directors keep this file the same on both.",
-        least=1,
-        most=65535,
-        default_text="`heartbeat_port` + 1",
         original=False,
     ),
     _global(

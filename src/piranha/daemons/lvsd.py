@@ -11,25 +11,31 @@ from starlette.applications import Starlette
 
 import piranha
 from piranha.api.app import create_app
-from piranha.api.server import open_socket, serve
+from piranha.api.operation import Context
+from piranha.api.rights import Policy
+from piranha.api.server import MODE, OPEN_MODE, open_socket, serve
 from piranha.base.clock import Clock, MonotonicClock
 from piranha.base.errors import PiranhaError
 from piranha.base.lock import FileLock, LockedError
 from piranha.base.notify import Notifier
 from piranha.base.paths import Paths
-from piranha.cluster.identity import host_name
+from piranha.config.store import ConfigurationStore
 from piranha.dataplane.editsfile import EditsFile
 from piranha.dataplane.ipvs.ownership import Ownership, table_identity
 from piranha.dataplane.port import DataPlane
 from piranha.director.addresses import host_addresses
 from piranha.director.byhand import EditStore, Ledger, MemoryEdits, MemoryLedger
+from piranha.director.chronicle import Chronicle
+from piranha.director.confirmation import ConfirmationFile
 from piranha.director.director import Director
+from piranha.director.editing import Editing
+from piranha.director.eventfile import EventFile
+from piranha.director.events import EventKind
 from piranha.director.health import HealthBook
 from piranha.director.pulse_link import PulseLink
 from piranha.director.source import Reading, read_configuration
 from piranha.model.configuration import Configuration, DataPlaneChoice
 from piranha.monitor.engine import Nanny
-from piranha.replication.host import ReplicationHost
 from piranha.sync.host import SyncHost
 from piranha.sync.role import PairRole, SettableRole
 
@@ -92,17 +98,15 @@ class _Daemon:
         self._pulse = PulseLink(paths.pulse_socket)
         self._role = SettableRole()
         self._pulse.on_change(lambda view: self._role.set(PairRole(view.role)))
-        self._replication = ReplicationHost(
-            paths, name=host_name(), addresses=host_addresses, tell_pulse=self._tell_pulse
-        )
-        self._pulse.on_change(lambda view: self._replication.assumed(view.role, view.term))
+        self._chronicle = Chronicle(EventFile(paths.events))
+        self._pulse.on_change(self._chronicle.cluster)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        clock, health = MonotonicClock(), HealthBook()
+        clock, health = MonotonicClock(), HealthBook(self._chronicle.health)
         director = Director(
             self._reading,
             self._plane,
@@ -114,11 +118,18 @@ class _Daemon:
             by_hand=self._by_hand(),
             edits=self._edits(),
             sync=self._sync(clock),
-            replication=self._replication,
             cluster=lambda: self._pulse.view,
+            chronicle=self._chronicle,
         )
+        editing = Editing(
+            ConfigurationStore(self._paths.config, self._paths.state),
+            director,
+            ConfirmationFile(self._paths.unconfirmed),
+            spread=self._spread,
+        )
+        policy = Policy.of_this_host()
         # The socket comes first: where it cannot be made nothing in the kernel has been touched yet.
-        listener = open_socket(self._paths.api_socket)
+        listener = open_socket(self._paths.api_socket, mode=OPEN_MODE if policy.is_open else MODE)
         try:
             difference = director.start()
             logger.info(
@@ -128,7 +139,10 @@ class _Daemon:
                 self._plane.status().name,
                 len(difference),
             )
-            await self._work(director, create_app(director, self._pulse, self._replication), listener)
+            version, name = piranha.__version__, self._plane.status().name
+            self._chronicle.add(EventKind.DAEMON, f"lvsd {version} started on the {name} data plane")
+            app = create_app(Context(director=director, editing=editing, pulse=self._pulse), policy)
+            await self._work(director, editing, app, listener)
         finally:
             self._paths.api_socket.unlink(missing_ok=True)
             listener.close()
@@ -139,11 +153,6 @@ class _Daemon:
         host.on_change(lambda: self._pulse.report_synced(host.state.is_synced))
         self._pulse.report_synced(host.state.is_synced)
         return host
-
-    async def _tell_pulse(self) -> None:
-        """Have pulse read the file and the keys again, where there is one."""
-        if self._pulse.view.attached:
-            await self._pulse.ask("reload")
 
     def _by_hand(self) -> Ledger:
         """Where it is kept which services ipvsadm made; IPVS's plane knows itself, the memory plane forgets all."""
@@ -157,30 +166,36 @@ class _Daemon:
             return MemoryEdits()
         return EditsFile(self._paths.edits_by_hand, table_identity())
 
-    async def _work(self, director: Director, app: Starlette, listener: socket.socket) -> None:
+    async def _spread(self) -> None:
+        """Have pulse read the file too, where it runs."""
+        if self._pulse.view.attached:
+            await self._pulse.ask("reload")
+
+    async def _work(self, director: Director, editing: Editing, app: Starlette, listener: socket.socket) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(director.run(), name="director"),
                 group.create_task(serve(app, listener), name="api"),
-                group.create_task(self._reload_on_hangup(director), name="hangup"),
+                group.create_task(editing.run(), name="editing"),
+                group.create_task(self._reload_on_hangup(director, editing), name="hangup"),
                 group.create_task(self._pulse.run(), name="pulse"),
-                group.create_task(self._replication.run(director), name="replication"),
             ]
             self._pulse.report_ready(True)
             self._notifier.ready(f"switching by {self._reading.path}")
             await self._stop.wait()
             self._notifier.stopping()
+            self._chronicle.add(EventKind.DAEMON, "lvsd stops, the kernel goes on forwarding")
             for task in tasks:
                 task.cancel()
         logger.info("stopped, the kernel goes on forwarding; `piranha unload` takes the data plane out")
 
-    async def _reload_on_hangup(self, director: Director) -> None:
+    async def _reload_on_hangup(self, director: Director, editing: Editing) -> None:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
             self._notifier.reloading()
             try:
-                await director.reload()
+                await editing.reload(who="SIGHUP")
             except PiranhaError as error:
                 logger.error('reload failed error="%s"', error)
                 for problem in getattr(error, "problems", ()):

@@ -96,8 +96,13 @@ class _Pulse:
             end.setblocking(False)
         self._wakeups = wakeups
         lvsd: Lvsd | None = None
-        if with_lvsd and self._configuration.mode == "lvs":
-            lvsd = Lvsd([sys.executable, "-m", "piranha", "lvsd"], lock=paths.lvsd_lock, start_at=boot_now())
+        if with_lvsd:
+            fos = self._configuration.mode == "fos"
+            lvsd = Lvsd(
+                [sys.executable, "-m", "piranha", "fos" if fos else "lvsd"],
+                lock=paths.fos_lock if fos else paths.lvsd_lock,
+                start_at=boot_now(),
+            )
         if lvsd is not None:
             os.environ["PIRANHA_CONFIG"] = str(paths.config)
         links = [_open_link(plan, self._configuration.heartbeat_port) for plan in self._who.links]
@@ -170,11 +175,13 @@ class _Pulse:
 
     def _settings(self) -> Settings:
         configuration = self._configuration
+        original = bool(self._who.links) and not configuration.sealed
         timing = choose(
             ProfileChoice(configuration.profile),
             realtime=self._realtime.granted,
             keepalive_s=configuration.keepalive_s,
             deadtime_s=configuration.deadtime_s,
+            original=original,
         )
         return Settings(
             timing=timing,
@@ -182,8 +189,9 @@ class _Pulse:
             node=self._node,
             boot=self._boot,
             alone=not self._who.links,
-            original=bool(self._who.links) and not configuration.sealed,
+            original=original,
             links=frozenset(self._devices()) if self._who.links else frozenset(),
+            vip_links=frozenset(one.interface for one in configuration.floating) if self._who.links else frozenset(),
             monitor_links=configuration.monitor_links,
             failback=configuration.failback,
             failback_delay_ns=round(configuration.failback_delay_s * SECOND),

@@ -213,6 +213,7 @@ class Connection:
     mark: int = 0
     engine: str = ""
     engine_data: str = ""
+    is_synced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,7 +179,7 @@ def connections_to_json(connections: Iterable[Connection]) -> list[list[Any]]:
         [
             int(c.protocol),
             *(str(c.client), c.client_port, str(c.virtual), c.virtual_port, str(c.destination), c.destination_port),
-            *(c.state, c.expires_s, c.is_template, c.mark, c.engine, c.engine_data),
+            *(c.state, c.expires_s, c.is_template, c.mark, c.engine, c.engine_data, c.is_synced),
         ]
         for c in connections
     ]
@@ -201,6 +201,7 @@ def connections_from_json(rows: Iterable[Sequence[Any]]) -> list[Connection]:
             mark=row[10],
             engine=row[11],
             engine_data=row[12],
+            is_synced=row[13],
         )
         for row in rows
     ]

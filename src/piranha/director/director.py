@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import piranha
 from piranha.base.clock import Clock
-from piranha.config.plain import as_plain
+from piranha.config.parser import Parsed
 from piranha.dataplane.port import ConnectionFilter, DataPlane, EditDestination, EditService, Operation
 from piranha.dataplane.series import apply_each
 from piranha.dataplane.wire import (
@@ -26,17 +26,18 @@ from piranha.dataplane.wire import (
 )
 from piranha.director.addresses import missing_vips
 from piranha.director.byhand import ByHand, EditStore, Ledger, MemoryLedger
+from piranha.director.chronicle import Chronicle
 from piranha.director.difference import describe
 from piranha.director.health import HealthBook, HealthSource, targets_of
 from piranha.director.layout import Layout, lay_out
 from piranha.director.overview import overview
+from piranha.director.planned import PlanView, plan_view
 from piranha.director.pulse_link import ClusterView, cluster_document
 from piranha.director.rates import RateMeter
 from piranha.director.reconcile import Reconciler
 from piranha.director.services import ServicesDocument, services_document
 from piranha.director.source import ConfigurationError, Reading, changed_on_disk, read_configuration
 from piranha.director.status import (
-    ConfigurationDocument,
     ConfigurationView,
     ConnectionsDocument,
     ReloadDocument,
@@ -51,7 +52,6 @@ from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration
 from piranha.model.service import ServiceKey
 from piranha.monitor.target import TargetKey, TargetStatus
-from piranha.replication.view import ReplicationView
 from piranha.sync.tally import SyncView
 
 TICK_S = 1.0
@@ -96,16 +96,6 @@ class Synchronising(Protocol):
     def view(self) -> SyncView: ...
 
 
-class Replicating(Protocol):
-    """Configuration replication (`replication/host.py`)."""
-
-    def noticed(self) -> None:
-        """Called after each change of the configuration in force."""
-        ...
-
-    def view(self) -> ReplicationView: ...
-
-
 class Director:
     """lvsd without its process: `start`, then `run` until cancelled; everything from one event loop.
 
@@ -126,8 +116,8 @@ class Director:
         by_hand: Ledger | None = None,
         edits: EditStore | None = None,
         sync: Synchronising | None = None,
-        replication: Replicating | None = None,
         cluster: Callable[[], ClusterView] = ClusterView,
+        chronicle: Chronicle | None = None,
         tick_s: float = TICK_S,
     ) -> None:
         self._reading = reading
@@ -144,8 +134,10 @@ class Director:
         self._named: frozenset[ServiceKey] = frozenset()
         self._by_hand = ByHand(by_hand or MemoryLedger(), edits)
         self._sync = sync
-        self._replication = replication
-        self._switch = Switch(plane, Reconciler(), self._by_hand)
+        self.chronicle = chronicle or Chronicle()
+        self.chronicle.name_of = self._name_of
+        self._names: dict[TargetKey, str] = {}
+        self._switch = Switch(plane, Reconciler(), self._by_hand, lambda text, bad: self.chronicle.table(text, bad=bad))
         self._meter = RateMeter()
         self._reloading = asyncio.Lock()
         self._present: frozenset[IPAddress] | None = None
@@ -158,10 +150,6 @@ class Director:
     def configuration_path(self) -> Path:
         return self._reading.path
 
-    @property
-    def in_force(self) -> Reading:
-        return self._reading
-
     def start(self) -> tuple[str, ...]:
         """Take the file into force and make the table right, adopting what it holds. Returns the difference."""
         return self._install(self._reading)
@@ -172,6 +160,7 @@ class Director:
             tasks.create_task(self._nanny.run(), name="nanny")
             tasks.create_task(self._converge_forever(), name="reconciler")
             tasks.create_task(self._watch_addresses(), name="addresses")
+            tasks.create_task(self.chronicle.run(), name="events")
             if self._sync is not None:
                 tasks.create_task(self._sync.run(), name="sync")
             if isinstance(self._plane, Running):
@@ -224,7 +213,6 @@ class Director:
             summary=summary,
             services=services,
             sync=None if self._sync is None else self._sync.view(),
-            replication=None if self._replication is None else self._replication.view(),
             problems=list(self._problems(changed)),
             cluster=cluster_document(self._cluster()),
         )
@@ -274,13 +262,19 @@ class Director:
     def connections(self, wanted: ConnectionFilter) -> ConnectionsDocument:
         return connections_document(self._plane.connections(wanted))
 
-    def configuration(self) -> ConfigurationDocument:
-        """The file in force: about it, its text as it was read, and what it says."""
-        return ConfigurationDocument(
-            configuration=self._configuration_view(changed_on_disk(self._reading)),
-            text=self._reading.text,
-            values=as_plain(self._reading.configuration),
-        )
+    @property
+    def reading(self) -> Reading:
+        """The file in force, as it was read."""
+        return self._reading
+
+    def preview(self, parsed: Parsed) -> PlanView:
+        """What a usable text would change in the table if it came into force now. Nothing is done."""
+        configuration = parsed.configuration
+        layout = lay_out(configuration, self._plane.capabilities, parsed.places)
+        known = self._health.settle()
+        health = {key: known[key] for key in targets_of(layout) if key in known}
+        repair, actual, rules = self._switch.rehearse(layout, configuration, health, self._clock.now())
+        return plan_view(layout, repair, actual, rules, health)
 
     def _install(self, reading: Reading) -> tuple[str, ...]:
         """The one place where a configuration comes into force."""
@@ -294,10 +288,13 @@ class Director:
         self._switch.reconciler.keep_edits(self._by_hand.edits)
         self._switch.reconciler.adopt(layout, reading.configuration, self._switch.snapshot(), health, now)
         self._reading, self._layout = reading, layout
+        self._names = {
+            member.key: f"{service.virtual.name} {member.server.name}"
+            for service in layout.services
+            for member in service.members
+        }
         if self._sync is not None:
             self._sync.configure(reading.configuration)
-        if self._replication is not None:
-            self._replication.noticed()
         self._loaded_wall = datetime.now(UTC)
         _warn('not switched refusal="%s"', layout.refusals)
         _warn('switched otherwise warning="%s"', layout.warnings)
@@ -351,6 +348,9 @@ class Director:
         except KeyError:
             return None
 
+    def _name_of(self, key: TargetKey) -> str:
+        return self._names.get(key) or str(key)
+
     def _problems(self, changed: bool) -> Sequence[str]:
         """What asks for a person, the worst first."""
         switch = self._switch
@@ -362,7 +362,6 @@ class Director:
         sentences += (
             [] if self._sync is None else [f"connection sync: {text}" for text in self._sync.view()["problems"]]
         )
-        sentences += [] if self._replication is None else self._replication.view()["problems"]
         sentences += self._layout.warnings
         sentences += [
             f"{directive} was changed and waits for a restart of lvsd, which does not interrupt forwarding"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from piranha.director.layout import Layout
@@ -41,10 +41,11 @@ def targets_of(layout: Layout) -> dict[TargetKey, Target]:
 class HealthBook:
     """The verdicts so far. `note` is what the checker calls; `changed` wakes whoever waits for news.
 
-    `verdicts` is replaced, never changed: the same object means the same health.
+    `verdicts` is replaced, never changed: the same object means the same health. `heard` is called with each verdict.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[TargetKey, Health, str], None] | None = None) -> None:
+        self._heard = heard
         self.verdicts: Mapping[TargetKey, Health] = {}
         self.changed = asyncio.Event()
         self._fresh: dict[TargetKey, Health] = {}
@@ -52,6 +53,8 @@ class HealthBook:
     def note(self, key: TargetKey, health: Health, reason: str) -> None:
         self._fresh[key] = health
         self.changed.set()
+        if self._heard is not None:
+            self._heard(key, health, reason)
 
     def settle(self) -> Mapping[TargetKey, Health]:
         """The verdicts with everything noted so far."""

@@ -62,6 +62,7 @@ class PulseLink:
         self._link: socket.socket | None = None
         self._ready: tuple[bool, str] = (False, "lvsd starts")
         self._synced: bool | None = None
+        self._services: dict[str, Any] | None = None
         self._listeners: list[Callable[[ClusterView], None]] = []
         self.view = ClusterView()
 
@@ -70,7 +71,7 @@ class PulseLink:
         return self.view.role
 
     def on_change(self, listener: Callable[[ClusterView], None]) -> None:
-        """Have `listener` called in the event loop with each new view."""
+        """Have `listener` called in the event loop whenever the role, the term, the link or an alarm changed."""
         self._listeners.append(listener)
 
     def report_ready(self, ready: bool, why: str = "") -> None:
@@ -84,6 +85,11 @@ class PulseLink:
         if self._synced != synced:
             self._synced = synced
             self._say({"synced": synced})
+
+    def report_services(self, document: dict[str, Any]) -> None:
+        """How the failover services are, for pulse's status."""
+        self._services = document
+        self._say({"services": document})
 
     async def run(self) -> None:
         """Attach, listen, attach again. Ends by cancellation alone."""
@@ -132,6 +138,8 @@ class PulseLink:
         self._say({"ready": ready, "why": why})
         if self._synced is not None:
             self._say({"synced": self._synced})
+        if self._services is not None:
+            self._say({"services": self._services})
         try:
             while message := await loop.sock_recv(link, MAX_MESSAGE_BYTES):
                 document = json.loads(message)
@@ -148,9 +156,11 @@ class PulseLink:
 
     def _see(self, view: ClusterView) -> None:
         before, self.view = self.view, view
-        if (before.role, before.term, before.attached) == (view.role, view.term, view.attached):
+        same_role = (before.role, before.term, before.attached) == (view.role, view.term, view.attached)
+        if same_role and before.document.get("alarms") == view.document.get("alarms"):
             return
-        logger.info("role=%s term=%d pulse=%s", view.role, view.term, "attached" if view.attached else "absent")
+        if not same_role:
+            logger.info("role=%s term=%d pulse=%s", view.role, view.term, "attached" if view.attached else "absent")
         for listener in self._listeners:
             listener(view)
 

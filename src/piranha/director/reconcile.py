@@ -17,7 +17,7 @@ from piranha.director.adoption import adopted
 from piranha.director.desired import desired_entries
 from piranha.director.difference import describe
 from piranha.director.layout import Layout
-from piranha.model.configuration import Configuration
+from piranha.model.configuration import Configuration, TableEdits
 from piranha.model.health import Health
 from piranha.model.mark import MarkRule
 from piranha.model.rules import PlaneRules
@@ -153,6 +153,23 @@ class Reconciler:
             difference=describe(operations, actual, rules=standing.rules) if operations else (),
             conflicts=foreign_conflicts(actual, desired),
         )
+
+    def rehearse(
+        self,
+        layout: Layout,
+        configuration: Configuration,
+        actual: Sequence[ServiceStatus],
+        standing: Standing,
+        health: Mapping[TargetKey, Health],
+        now: float,
+    ) -> Repair:
+        """What `adopt` and `reconcile` would do with a layout; nothing of it is kept."""
+        other = Reconciler()
+        if configuration.table_edits is TableEdits.ADOPT:
+            other.keep_edits(self._edits)
+        other.timeouts, other._holds = self.timeouts, dict(self._holds)
+        other.adopt(layout, configuration, actual, health, now)
+        return other.reconcile(actual, standing, health, now)
 
 
 def _wanted_timeouts(configuration: Configuration, before: Timeouts) -> Timeouts:

@@ -12,7 +12,6 @@ from piranha.config.problem import Problem, Severity
 from piranha.dataplane.port import Connection, ConnectionPage, PlaneStatus
 from piranha.director.overview import BriefService, Summary
 from piranha.director.pulse_link import ClusterDocument
-from piranha.replication.view import ReplicationView
 from piranha.sync.tally import SyncView
 
 
@@ -35,14 +34,6 @@ class ConfigurationView(TypedDict):
     loaded_at: str
     changed_on_disk: bool
     warnings: list[ProblemView]
-
-
-class ConfigurationDocument(TypedDict):
-    """`values` is what the text says, by the directives' names."""
-
-    configuration: ConfigurationView
-    text: str
-    values: object
 
 
 class ConnectionsView(TypedDict):
@@ -79,7 +70,6 @@ class StatusDocument(TypedDict):
     summary: Summary
     services: list[BriefService]
     sync: SyncView | None
-    replication: ReplicationView | None
     problems: list[str]
     cluster: ClusterDocument
 

@@ -26,8 +26,9 @@ from piranha.dataplane.port import (
 )
 from piranha.director.byhand import ByHand
 from piranha.director.difference import describe
+from piranha.director.layout import Layout
 from piranha.director.reconcile import Reconciler, Repair, Standing
-from piranha.model.configuration import TableEdits
+from piranha.model.configuration import Configuration, TableEdits
 from piranha.model.health import Health
 from piranha.model.rules import PlaneRules
 from piranha.model.service import ServiceEntry, ServiceKey, ServiceStatus
@@ -52,11 +53,19 @@ class Switch:
     """A data plane with the reconciler that says what it should hold.
 
     `errors` says for each service why it is not as it should be, `shortfalls` the same for what is beside the services
-    (timeouts, mark rules, settings); `fault` is set while the plane cannot be read at all.
+    (timeouts, mark rules, settings); `fault` is set while the plane cannot be read at all. `tell` hears what a person
+    should know of all this, and whether it is bad news.
     """
 
-    def __init__(self, plane: DataPlane, reconciler: Reconciler, by_hand: ByHand | None = None) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        reconciler: Reconciler,
+        by_hand: ByHand | None = None,
+        tell: Callable[[str, bool], None] = lambda text, bad: None,
+    ) -> None:
         self.plane = plane
+        self._tell = tell
         self._by_hand = by_hand
         self.reconciler = reconciler
         self.errors: Mapping[ServiceKey, str] = {}
@@ -88,6 +97,7 @@ class Switch:
                     continue
                 if is_drift:
                     logger.warning('drift repaired difference="%s"', line)
+                    self._tell(f"drift repaired: {line}", True)
                 else:
                     logger.info('table changed difference="%s"', line)
             refused = self._apply(repair, health, now)
@@ -100,6 +110,21 @@ class Switch:
             self._unsupported(standing) | {what: text for what, text in refused.items() if isinstance(what, str)}
         )
         return repair, actual
+
+    def rehearse(
+        self, layout: Layout, configuration: Configuration, health: Mapping[TargetKey, Health], now: float
+    ) -> tuple[Repair, Sequence[ServiceStatus], PlaneRules | None]:
+        """What a layout would change, the table it would change, and the rules. Nothing is done."""
+        named = {service.service.key for service in layout.services}
+        marked = {status.service.key: status for status in self.snapshot()}
+        # A service made by hand that the file names is ours from then on, unless the plane itself says otherwise.
+        actual = [
+            status if status.service.key in named else marked.get(status.service.key, status)
+            for status in self.plane.snapshot()
+        ]
+        standing = self._standing()
+        repair = self.reconciler.rehearse(layout, configuration, actual, standing, health, now)
+        return repair, actual, standing.rules
 
     def snapshot(self) -> Sequence[ServiceStatus]:
         """The plane's table, with what was made by hand as foreign; where the file says so there is no such thing."""
@@ -175,9 +200,11 @@ class Switch:
         for key, text in errors.items():
             if self.errors.get(key) != text:
                 logger.warning('service is not as it should be service="%s" error="%s"', key, text)
+                self._tell(f"{key} is not as it should be: {text}", True)
         for key in self.errors:
             if key not in errors:
                 logger.info('service is as it should be again service="%s"', key)
+                self._tell(f"{key} is as it should be again", False)
         self.errors = errors
 
     def _note_shortfalls(self, shortfalls: Mapping[str, str]) -> None:
@@ -192,8 +219,10 @@ class Switch:
     def _note_fault(self, text: str) -> None:
         if text and text != self.fault:
             logger.error('the data plane cannot be read error="%s"', text)
+            self._tell(f"the data plane cannot be read: {text}", True)
         elif self.fault and not text:
             logger.info("the data plane can be read again")
+            self._tell("the data plane can be read again", False)
         self.fault = text
 
 

@@ -41,10 +41,10 @@ def format_ip_vs_conn(connections: Iterable[Connection]) -> Iterator[str]:
 
 
 def format_ip_vs_conn_sync(connections: Iterable[Connection]) -> Iterator[str]:
-    """Every entry counts as made here: planes do not tell which ones a peer sent."""
+    """Which entries a peer made. Of the kernel's plane nobody reads this here: its own file says it."""
     yield "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires\n"
     for entry in connections:
-        yield f"{_entry(entry)} LOCAL  {int(entry.expires_s):7}\n"
+        yield f"{_entry(entry)} {'SYNC' if entry.is_synced else 'LOCAL':<6} {int(entry.expires_s):7}\n"
 
 
 def format_ip_vs_stats(table: Iterable[ServiceStatus]) -> str:

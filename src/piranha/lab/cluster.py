@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piranha.base.errors import PiranhaError
+from piranha.lab import director, network
 from piranha.lab import namespace as netns
-from piranha.lab import network
+from piranha.lab.director import DirectorState
 from piranha.lab.execute import hosts
 from piranha.lab.listing import lvs_cf
 from piranha.lab.options import LabOptions, check_prefix
@@ -27,14 +28,17 @@ from piranha.realserver.request import SetupRequest
 
 RUN = Path("/run/piranha-lab")
 WEB_SERVER_TIMEOUT_S = 20.0
-LVSD_TIMEOUT_S = 45.0
+DIRECTOR_TIMEOUT_S = 60.0
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """How a node is right now. `pid` is its program's (web server, lvsd), None when it does not run or has none."""
+    """How a node is right now. `pid` is its program's (web server, lvsd, pulse), None when it does not run or has none.
+
+    `cluster_role` is empty but for a director of a pair.
+    """
 
     name: str
     role: Role
@@ -43,6 +47,7 @@ class NodeStatus:
     addresses: tuple[str, ...]
     pid: int | None
     answers: bool | None
+    cluster_role: str = ""
 
 
 class Lab:
@@ -119,6 +124,7 @@ class Lab:
         answers = None
         if node.role is not Role.CLIENT:
             answers = exists and process is not None and self._answers(topology, node)
+        pulse = self.director_state(node.name) if node.role is Role.DIRECTOR and topology.is_pair else None
         return NodeStatus(
             name=node.name,
             role=node.role,
@@ -128,7 +134,12 @@ class Lab:
             + tuple(f"{vip} (VIP)" for port in node.ports for vip in port.vips),
             pid=process.pid if process else None,
             answers=answers,
+            cluster_role=pulse.role if pulse else "",
         )
+
+    def director_state(self, name: str) -> DirectorState | None:
+        """What pulse says on a director of a pair; None where it does not answer."""
+        return director.state(self.state_directory(name) / "run")
 
     def _answers(self, topology: Topology, node: Node) -> bool:
         if node.role is Role.DIRECTOR:
@@ -140,7 +151,7 @@ class Lab:
     # -- up ------------------------------------------------------------------------------------------------------
 
     def up(self, options: LabOptions, *, director: bool = True) -> Topology:
-        """Bring the lab up, or what is missing of it. Without `director` nothing is started on the directors.
+        """Bring the lab up, or what is missing of it. Without `director` nothing is started on the directors, nor are they paired.
 
         Raises PiranhaError when a lab with other options is up; whatever else fails leaves parts for `down`.
         """
@@ -205,30 +216,48 @@ class Lab:
 
     def _start_directors(self, topology: Topology, options: LabOptions) -> None:
         for node in topology.directors:
+            self._furnish(topology, node, options)
+        environments = {node.name: self.environment(node.name) for node in topology.directors}
+        if topology.is_pair and not all(director.is_paired(one) for one in environments.values()):
+            self._say("pairing the directors")
+            director.pair(topology, environments)
+        for node in topology.directors:  # one after the other, so that the first is the active one
             if self._processes.find(node.name) is None:
-                self._say(f"starting lvsd on {node.name}")
-                self._start_lvsd(topology, node, options)
-            self._wait_for_lvsd(node)
+                self._say(f"starting {'pulse' if topology.is_pair else 'lvsd'} on {node.name}")
+                self._start_director(topology, node)
+            self._wait_for_director(topology, node)
 
-    def _start_lvsd(self, topology: Topology, node: Node, options: LabOptions) -> None:
-        environment = self.environment(node.name)
+    def _furnish(self, topology: Topology, node: Node, options: LabOptions) -> None:
+        """A director's directories and configuration; a file that somebody has edited stays."""
         home = self.state_directory(node.name)
         for path in (home / "run", home / "state", home / "etc"):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        config = Path(environment["PIRANHA_CONFIG"])
-        if not config.exists():  # a file that somebody has edited since survives a restart
+        config = Path(self.environment(node.name)["PIRANHA_CONFIG"])
+        if not config.exists():
             config.write_text(lvs_cf(topology, options))
-        command = python_command("-m", "piranha", "lvsd", "--config", str(config))
-        self._processes.start(node.name, topology.namespace(node.name), command, environment)
 
-    def _wait_for_lvsd(self, node: Node) -> None:
+    def _start_director(self, topology: Topology, node: Node) -> None:
+        command = director.program(is_pair=topology.is_pair)
+        self._processes.start(node.name, topology.namespace(node.name), command, self.environment(node.name))
+
+    def _wait_for_director(self, topology: Topology, node: Node) -> None:
         api_socket = self.state_directory(node.name) / "run" / "api.sock"
 
         def settled() -> bool:
-            return lvsd_answers(api_socket) or self._processes.find(node.name) is None
+            return self._processes.find(node.name) is None or (
+                lvsd_answers(api_socket) and (not topology.is_pair or self._has_a_role(node.name))
+            )
 
-        if not wait_until(settled, LVSD_TIMEOUT_S) or self._processes.find(node.name) is None:
-            raise PiranhaError(f"lvsd on {node.name} is not ready", mend=self._said(node.name))
+        if not wait_until(settled, DIRECTOR_TIMEOUT_S) or self._processes.find(node.name) is None:
+            raise PiranhaError(f"{node.name} is not ready", mend=self._said(node.name))
+
+    def _has_a_role(self, name: str) -> bool:
+        """Whether it is the active director, or hears of one, and its lvsd is ready."""
+        state = self.director_state(name)
+        if state is None or not state.ready:
+            return False
+        peer = state.document.get("peer") or {}
+        return state.role == "active" or peer.get("role") == "active"
 
     def _said(self, name: str) -> str:
         tail = self._processes.log_tail(name)
@@ -248,19 +277,72 @@ class Lab:
                 self._start_server(topology, node, options)
                 self._wait_for_server(topology, node, options)
             elif node.role is Role.DIRECTOR:
-                self._start_lvsd(topology, node, options)
-                self._wait_for_lvsd(node)
+                self._start_director(topology, node)
+                self._wait_for_director(topology, node)
             else:
                 raise PiranhaError(f"nothing runs on {name}", mend="start web1, web2, ... or lb1")
             return True
 
     def stop(self, name: str, *, kill_at_once: bool = False) -> bool:
-        """End a node's program; False when none ran. `kill_at_once` is `kill -9`."""
+        """End a node's program; False when none ran. `kill_at_once` is `kill -9`, of pulse and of its lvsd."""
         self._need_root()
         if self.node(name).role is Role.CLIENT:
             raise PiranhaError(f"nothing runs on {name}", mend="stop web1, web2, ... or lb1")
         with self._locked():
-            return self._processes.stop(name, kill_at_once=kill_at_once)
+            ran = self._processes.stop(name, kill_at_once=kill_at_once)
+            if ran and kill_at_once:
+                _end_inside(self.topology().namespace(name), kill_at_once=True)
+            return ran
+
+    # -- faults --------------------------------------------------------------------------------------------------
+
+    def power_off(self, name: str) -> bool:
+        """A node loses its power: it is gone with all that is on it, but for its disk. False when it was off already."""
+        self._need_root()
+        self.node(name)
+        namespace = self.topology().namespace(name)
+        with self._locked():
+            if not netns.exists(namespace):
+                return False
+            network.unplug(self.topology(), self.node(name))  # first of all: nobody hears how it ends
+            self._processes.stop(name, kill_at_once=True)
+            _end_inside(namespace, kill_at_once=True)
+            network.remove_node(self.topology(), self.node(name))
+            self._unmount(self.state_directory(name))
+            return True
+
+    def power_on(self, name: str) -> bool:
+        """It boots: its network, and its program until it answers. False when it was on."""
+        self._need_root()
+        node, topology, options = self.node(name), self.topology(), self._standing()
+        with self._locked():
+            if netns.exists(topology.namespace(name)):
+                return False
+            network.build_node(topology, node, checksum_offload=options.checksum_offload)
+            if node.role is Role.REAL_SERVER:
+                if options.forward is not ForwardingMethod.MASQUERADE:
+                    self._set_up_real_server(topology, node, options)
+                self._start_server(topology, node, options)
+                self._wait_for_server(topology, node, options)
+            elif node.role is Role.DIRECTOR:
+                self._start_director(topology, node)
+                self._wait_for_director(topology, node)
+            return True
+
+    def unplug(self, name: str) -> None:
+        """Pull a node's cables out of the switch; it sees nothing of it."""
+        self._need_root()
+        with self._locked():
+            network.unplug(self.topology(), self.node(name))
+
+    def plug(self, name: str) -> None:
+        self._need_root()
+        with self._locked():
+            network.plug(self.topology(), self.node(name))
+
+    def switch_to(self, name: str) -> None:
+        """The planned change-over to a director of the pair."""
+        director.switch(self.topology(), self.node(name), self.environment(name))
 
     def _standing(self) -> LabOptions:
         options = self.options()
@@ -293,15 +375,16 @@ class Lab:
         for namespace in leftovers:
             _end_inside(namespace)
         removed = network.remove(self.prefix)
-        self._unmount()
+        self._unmount(self.directory)
         for path in self.directory.iterdir():
             if path.name != "lock":
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         return removed
 
-    def _unmount(self) -> None:
-        """lvsd mounts its bpffs below its run directory; the pins in it go with the mount."""
-        below = f"{self.directory}/"
+    @staticmethod
+    def _unmount(directory: Path) -> None:
+        """lvsd and pulse mount their bpffs below their run directory; the pins in it go with the mount."""
+        below = f"{directory}/"
         mounts = [line.split(" ")[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
         for mount in sorted((m for m in mounts if m.startswith(below)), reverse=True):
             netns.run(["umount", mount])
@@ -334,10 +417,10 @@ def _needs_root() -> PiranhaError:
     return PiranhaError("the lab needs root for network namespaces", mend="run it with sudo")
 
 
-def _end_inside(namespace: str) -> None:
+def _end_inside(namespace: str, *, kill_at_once: bool = False) -> None:
     """End what still runs in a namespace of ours: a shell of `piranha lab exec`, children of a killed daemon."""
     own = os.getpid()
     for pid in netns.processes_inside(namespace):
         ticks = start_ticks(pid)
         if pid != own and ticks is not None:
-            end(Tracked(pid=pid, start_ticks=ticks))
+            end(Tracked(pid=pid, start_ticks=ticks), kill_at_once=kill_at_once)

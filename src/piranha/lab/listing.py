@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Interface
 
-from piranha.lab.options import LabOptions
-from piranha.lab.topology import UDP_PORT, VIP4, VIP6, Topology
+from piranha.lab.options import ARTICLE, LabOptions
+from piranha.lab.topology import BACK, GATEWAY_PART, UDP_PORT, VIP4, VIP6, Node, Topology
 from piranha.model.address import IPAddress
 from piranha.model.service import ForwardingMethod
 
-BACKUP = ip_address("10.0.0.3")  # lb2's place; nobody is there yet
+BACKUP = "10.0.0.3"  # lb2's place, also where nobody is there
+SYNC_LINK_PORT = 8849
 
 
 def lvs_cf(topology: Topology, options: LabOptions) -> str:
-    """The text of the director's configuration file."""
+    """The text of the directors' configuration file, the same for both."""
     blocks = [_virtual("web", VIP4, "tcp", options.virtual_port, topology, options)]
     if options.ipv6:
         blocks.append(_virtual("web6", VIP6, "tcp", options.virtual_port, topology, options))
@@ -29,23 +30,39 @@ def _globals(topology: Topology, options: LabOptions) -> list[str]:
     lines = [
         "serial_no = 40",
         f"primary = {director.address(4)}",
+        *_private("primary", director, options),
         "service = lvs",
         "backup_active = 1",
         f"backup = {BACKUP}",
+        *(_private("backup", topology.directors[1], options) if options.is_pair else ()),
         "heartbeat = 1",
         "heartbeat_port = 539",
-        "keepalive = 6",
-        "deadtime = 18",
+        *(("keepalive = 6", "deadtime = 18") if options.profile == ARTICLE else (f"profile = {options.profile}",)),
         f"network = {options.forward.value}",
     ]
     if options.forward is ForwardingMethod.MASQUERADE:
-        back = director.ports[-1]
-        inside = next(i for i in back.addresses if i.version == 4)
-        lines += [f"nat_router = {inside.ip} {back.device}:1", f"nat_nmask = {inside.netmask}"]
+        inside = _inside(director)
+        gateway = inside.network[GATEWAY_PART]
+        lines += [f"nat_router = {gateway} {director.ports[-1].device}:1", f"nat_nmask = {inside.netmask}"]
     lines += ["debug_level = NONE", "monitor_links = 1", "syncdaemon = 1"]
+    if options.is_pair:
+        lines.append(f"syncd_link_port = {SYNC_LINK_PORT}")
     if options.hook != "auto":
         lines.append(f"hook = {options.hook}")
     return lines
+
+
+def _inside(director: Node) -> IPv4Interface:
+    """The director's address on the web servers' network."""
+    port = next(port for port in director.ports if port.network == BACK)
+    return next(i for i in port.addresses if isinstance(i, IPv4Interface))
+
+
+def _private(place: str, director: Node, options: LabOptions) -> list[str]:
+    """The second link of the heartbeats, where the lab has a second network."""
+    if not options.is_pair or options.forward is not ForwardingMethod.MASQUERADE:
+        return []
+    return [f"{place}_private = {_inside(director).ip}"]
 
 
 def _virtual(name: str, vip: IPAddress, protocol: str, port: int, topology: Topology, options: LabOptions) -> str:

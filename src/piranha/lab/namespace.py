@@ -13,12 +13,13 @@ from piranha.base.errors import PiranhaError
 
 NAMED = Path("/run/netns")
 COMMAND_TIMEOUT_S = 20.0
+_CLONE_NEWUTS = 0x04000000
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _setns(fd: int) -> None:
-    if _libc.setns(fd, _CLONE_NEWNET):
+def _setns(fd: int, kind: int = _CLONE_NEWNET) -> None:
+    if _libc.setns(fd, kind):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
@@ -45,6 +46,19 @@ def entered(namespace: str) -> Iterator[None]:
     finally:
         os.close(home)
         os.close(target)
+
+
+@contextmanager
+def host_named(name: str) -> Iterator[None]:
+    """The calling thread's host has this name inside the block; children made there keep it."""
+    home = os.open("/proc/thread-self/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.unshare(_CLONE_NEWUTS) or _libc.sethostname(name.encode(), len(name)):
+            raise PiranhaError(f"the kernel refused a host name of its own: {os.strerror(ctypes.get_errno())}")
+        yield
+    finally:
+        _setns(home, _CLONE_NEWUTS)
+        os.close(home)
 
 
 def exists(namespace: str) -> bool:

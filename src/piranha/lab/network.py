@@ -27,20 +27,42 @@ def build(topology: Topology, *, checksum_offload: bool = True) -> None:
         switch, ["link set lo up", *(line for network in topology.networks for line in bridge_lines(network))]
     )
     for node in topology.nodes:
-        name = topology.namespace(node.name)
-        netns.add(name)
+        build_node(topology, node, checksum_offload=checksum_offload)
+
+
+def build_node(topology: Topology, node: Node, *, checksum_offload: bool) -> None:
+    """Make one namespace and lay its cables to the switch."""
+    switch, name = topology.namespace(SWITCH), topology.namespace(node.name)
+    netns.add(name)
+    with netns.entered(name):
+        netns.write_sysctls(node.sysctls)
+    netns.ip_batch(switch, [line for port in node.ports for line in cable_lines(node, port, name)])
+    netns.ip_batch(name, node_lines(node))
+    if not checksum_offload:
         with netns.entered(name):
-            netns.write_sysctls(node.sysctls)
-        netns.ip_batch(switch, [line for port in node.ports for line in cable_lines(node, port, name)])
-        netns.ip_batch(name, node_lines(node))
-        if not checksum_offload:
-            with netns.entered(name):
-                for port in node.ports:
-                    _set_offload(port.device, _ETHTOOL_STXCSUM, False)
-            with netns.entered(switch):
-                for port in node.ports:
-                    _set_offload(switch_end(node, port), _ETHTOOL_SGRO, True)
-                    _set_offload(switch_end(node, port), _ETHTOOL_STXCSUM, False)
+            for port in node.ports:
+                _set_offload(port.device, _ETHTOOL_STXCSUM, False)
+        with netns.entered(switch):
+            for port in node.ports:
+                _set_offload(switch_end(node, port), _ETHTOOL_SGRO, True)
+                _set_offload(switch_end(node, port), _ETHTOOL_STXCSUM, False)
+
+
+def unplug(topology: Topology, node: Node) -> None:
+    """Pull the node's cables out of the switch; the node itself sees nothing of it."""
+    netns.ip_batch(topology.namespace(SWITCH), [f"link set {switch_end(node, port)} nomaster" for port in node.ports])
+
+
+def remove_node(topology: Topology, node: Node) -> None:
+    """Take one namespace away with its cables; the kernel would take those away too, but some time later."""
+    netns.ip_batch(topology.namespace(SWITCH), [f"link del {switch_end(node, port)}" for port in node.ports])
+    netns.delete(topology.namespace(node.name))
+
+
+def plug(topology: Topology, node: Node) -> None:
+    """Put them back. Harmless where they are in."""
+    lines = [f"link set {switch_end(node, port)} master {port.network}" for port in node.ports]
+    netns.ip_batch(topology.namespace(SWITCH), lines)
 
 
 def bridge_lines(network: str) -> list[str]:

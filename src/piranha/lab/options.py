@@ -11,6 +11,9 @@ from piranha.model.service import ForwardingMethod
 
 DEFAULT_PREFIX = "plab-"
 MAX_REAL_SERVERS = 60
+ARTICLE = "article"
+"""The profile that is none: the `keepalive` and `deadtime` of the article, with which a takeover takes 18 seconds."""
+PROFILES = (ARTICLE, "calm", "default", "fast")
 _PREFIX = re.compile(r"[a-z][a-z0-9]{0,11}-")
 
 
@@ -26,9 +29,14 @@ def check_prefix(prefix: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabOptions:
-    """The choices. `server_port` and `virtual_port` differ only with masquerading."""
+    """The choices. `server_port` and `virtual_port` differ only with masquerading.
+
+    With one director lvsd alone runs there, and the lab itself gives it the VIP; two are a pair, and pulse has the VIPs.
+    """
 
     prefix: str = DEFAULT_PREFIX
+    directors: int = 1
+    profile: str = ARTICLE
     real_servers: int = 2
     forward: ForwardingMethod = ForwardingMethod.DIRECT
     scheduler: str = "rr"
@@ -45,6 +53,15 @@ class LabOptions:
         check_prefix(self.prefix)
         if not 1 <= self.real_servers <= MAX_REAL_SERVERS:
             raise UsageError(f"a lab has 1 to {MAX_REAL_SERVERS} real servers, not {self.real_servers}")
+        if self.directors not in (1, 2):
+            raise UsageError(f"a lab has one director or two, not {self.directors}")
+        if self.profile not in PROFILES:
+            raise UsageError(f"there is no profile `{self.profile}`", mend=f"take one of {', '.join(PROFILES)}")
+        if self.is_pair and self.ipv6 and self.forward is ForwardingMethod.MASQUERADE:
+            raise UsageError(
+                "two directors that masquerade have one gateway address, `nat_router`, and it is IPv4",
+                mend="leave out `--ipv6`, or take `--directors 1`",
+            )
         for port in (self.virtual_port, self.server_port):
             if not 1 <= port <= 65535:
                 raise UsageError(f"{port} is no port", mend="ports go from 1 to 65535")
@@ -58,6 +75,10 @@ class LabOptions:
                 raise UsageError(f"a {name} of {seconds} s is out of range", mend="give 1 to 3600 seconds")
         if not re.fullmatch(r"[a-z]{1,15}", self.scheduler):
             raise UsageError(f"`{self.scheduler}` is no name of a scheduler", mend="for example rr, wrr, lc or wlc")
+
+    @property
+    def is_pair(self) -> bool:
+        return self.directors == 2
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"forward": self.forward.value}

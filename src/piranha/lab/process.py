@@ -21,7 +21,7 @@ import piranha
 from piranha.base.errors import PiranhaError
 from piranha.lab import namespace as netns
 
-TERM_TIMEOUT_S = 5.0
+TERM_TIMEOUT_S = 20.0  # pulse gives lvsd ten
 KILL_TIMEOUT_S = 5.0
 
 
@@ -91,10 +91,12 @@ class ProcessBook:
     ) -> Tracked:
         """Start a command in a namespace, apart from this session and terminal, its output in its log; remember it.
 
+        It takes its host for one of that name.
+
         The namespace is entered without `ip netns exec`, whose private mounts would hide the director's bpffs.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        with self.log_path(name).open("wb") as log, netns.entered(namespace):
+        with self.log_path(name).open("ab") as log, netns.entered(namespace), netns.host_named(name):
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
                 env=python_environment() | dict(environment or {}),

@@ -8,7 +8,20 @@ from typing import TextIO
 
 import click
 
-from piranha.lab.story import TITLES, Act, Answered, Command, Event, Finished, StopServer, Story
+from piranha.lab.story import (
+    TITLES,
+    Act,
+    Answered,
+    Command,
+    Event,
+    Finished,
+    OpenDownloads,
+    PowerOff,
+    PowerOn,
+    StartServer,
+    StopServer,
+    Story,
+)
 
 _COLOURS = ("green", "cyan", "yellow", "magenta", "blue", "bright_green", "bright_cyan", "bright_yellow")
 _STRIP = 60
@@ -37,6 +50,23 @@ def act_line(finished: Finished) -> str:
     return f"{TITLES[finished.act]}: {verdict} ({finished.took_s:.1f} s{noticed}; {finished.why})"
 
 
+def deed(command: Command) -> str:
+    """What is about to be done."""
+    match command:
+        case StopServer(server):
+            return f"stopping {server}"
+        case StartServer(server):
+            return f"starting {server}"
+        case OpenDownloads():
+            return "opening downloads"
+        case PowerOff(director):
+            return f"cutting the power of {director}"
+        case PowerOn(director):
+            return f"booting {director}"
+        case _:
+            return f"switching to {command.director}"
+
+
 def render(story: Story, recent: list[str | None], head: list[str], now: float) -> list[str]:
     """The screen as styled lines."""
     lines = [click.style("Piranha lab", bold=True), *head, ""]
@@ -51,13 +81,21 @@ def render(story: Story, recent: list[str | None], head: list[str], now: float) 
     lines += ["", f"  who answered  {strip}"]
     if story.failures:
         lines.append(f"  last failure  {story.last_failure}")
+    if look := story.look:
+        active = " and ".join(look.active) or "nobody"
+        downloads = f"   downloads {look.downloads} open, {len(look.broken)} broken" if story.downloads_are_open else ""
+        gap = f"   without service {look.gap_ms:.0f} ms" if story.downloads_are_open else ""
+        lines.append(f"  active        {active}{downloads}{gap}")
     lines.append("")
     done = {finished.act: finished for finished in story.finished}
-    for act, title in TITLES.items():
+    for act in story.acts:
+        title = TITLES[act]
         if finished := done.get(act):
             mark = click.style("✓", fg="green") if finished.came_true else click.style("✗", fg="red")
             noticed = f", noticed after {finished.noticed_s:.1f} s" if finished.noticed_s is not None else ""
             lines.append(f"  {mark} {title} ({finished.took_s:.1f} s{noticed})")
+            if act in (Act.TAKEOVER, Act.COMEBACK, Act.SWITCH):
+                lines.append(click.style(f"      {finished.why.partition(';')[0]}", dim=True))
         elif act is story.act:
             lines.append(
                 f"  {click.style('▶', fg='yellow')} {title} {click.style(f'{story.in_act_s(now):.0f} s', dim=True)}"
@@ -88,8 +126,7 @@ class TerminalView:
         self._out.flush()
 
     def announce(self, command: Command) -> None:
-        verb = "stopping" if isinstance(command, StopServer) else "starting"
-        self._out.write(f"\n  {verb} {command.server} ...")
+        self._out.write(f"\n  {deed(command)} ...")
         self._out.flush()
 
     def close(self) -> None:
@@ -126,7 +163,7 @@ class LogView:
         self._told = len(story.finished)
 
     def announce(self, command: Command) -> None:
-        self._line(f"{'stopping' if isinstance(command, StopServer) else 'starting'} {command.server}")
+        self._line(deed(command))
 
     def close(self) -> None:
         self._out.flush()

@@ -1,17 +1,14 @@
 """The article's cluster as a value: which nodes there are, on which networks, with which addresses and kernel settings.
 
-    direct, tunnel                            nat
+    direct, tunnel                      nat
 
-    client ──┐                                client ──┐
-     .50     │                                 .50     │
-             ├── net0 (10.0.0.0/24,                    ├── net0
-    lb1 ─────┤    fd00:10::/64)               lb1 ─────┘
-     .2,VIP  │                                 .2, VIP
-             │                                 .1 ─────┐
-    web1 ────┤                                web1 ────┼── net1 (10.0.1.0/24, fd00:11::/64)
-     .11     │                                 .11     │
-    web2 ────┘                                web2 ────┘
-     .12                                       .12
+    client .50 ─┬─ net0  10.0.0.0/24    client .50 ─┬─ net0  10.0.0.0/24, fd00:10::/64
+    lb1     .2 ─┤        fd00:10::/64               │
+    lb2     .3 ─┤                               .2 ─┼─ lb1 ─── .2 ─┬─ net1  10.0.1.0/24, fd00:11::/64
+    web1   .11 ─┤                               .3 ─┴─ lb2 ─── .3 ─┼─ web1 .11
+    web2   .12 ─┘                                                  └─ web2 .12
+
+    The active director has the VIP .100 on net0, and with nat the web servers' gateway .1 on net1.
 
 The networks are bridges in a namespace of their own (`sw`), every node is a namespace, every cable a veth pair.
 """
@@ -35,6 +32,7 @@ CLIENT = "client"
 FRONT = "net0"
 BACK = "net1"
 UDP_PORT = 5000
+GATEWAY_PART = 1
 VIP4 = ip_address("10.0.0.100")
 VIP6 = ip_address("fd00:10::100")
 
@@ -105,6 +103,10 @@ class Topology:
         return tuple(node for node in self.nodes if node.role is Role.REAL_SERVER)
 
     @property
+    def is_pair(self) -> bool:
+        return len(self.directors) == 2
+
+    @property
     def directors(self) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if node.role is Role.DIRECTOR)
 
@@ -136,15 +138,7 @@ SWITCH_ONLY: tuple[Sysctl, ...] = (
 def plan_topology(options: LabOptions) -> Topology:
     """The lab that the options describe."""
     behind = options.forward is ForwardingMethod.MASQUERADE
-    director = Node(
-        name="lb1",
-        role=Role.DIRECTOR,
-        ports=(
-            Port(device="eth0", network=FRONT, addresses=_addresses(2, FRONT), vips=(VIP4, VIP6)),
-            *([Port(device="eth1", network=BACK, addresses=_addresses(1, BACK))] if behind else []),
-        ),
-        sysctls=EVERY_NODE + DIRECTOR_ONLY,
-    )
+    directors = tuple(_director(n, options, behind=behind) for n in range(1, options.directors + 1))
     client = Node(
         name=CLIENT,
         role=Role.CLIENT,
@@ -157,7 +151,7 @@ def plan_topology(options: LabOptions) -> Topology:
             name=f"web{n}",
             role=Role.REAL_SERVER,
             ports=(Port(device="eth0", network=network, addresses=_addresses(_server_part(n), network)),),
-            gateways=tuple(i.ip for i in _addresses(1, BACK)) if behind else (),
+            gateways=tuple(i.ip for i in _addresses(GATEWAY_PART, BACK)) if behind else (),
             sysctls=EVERY_NODE,
             route_mss_bytes=TUNNEL_MSS_BYTES if options.forward is ForwardingMethod.TUNNEL else None,
         )
@@ -166,8 +160,23 @@ def plan_topology(options: LabOptions) -> Topology:
     return Topology(
         prefix=options.prefix,
         networks=(FRONT, BACK) if behind else (FRONT,),
-        nodes=(client, director, *servers),
+        nodes=(client, *directors, *servers),
         vips=(VIP4, VIP6),
+    )
+
+
+def _director(n: int, options: LabOptions, *, behind: bool) -> Node:
+    """lb1 is .2, lb2 is .3. One that stands alone has the VIPs and the gateway's address for good; pulse moves those of a pair."""
+    inside = n + 1 if options.is_pair else GATEWAY_PART
+    vips = () if options.is_pair else (VIP4, VIP6)
+    return Node(
+        name=f"lb{n}",
+        role=Role.DIRECTOR,
+        ports=(
+            Port(device="eth0", network=FRONT, addresses=_addresses(n + 1, FRONT), vips=vips),
+            *([Port(device="eth1", network=BACK, addresses=_addresses(inside, BACK))] if behind else []),
+        ),
+        sysctls=EVERY_NODE + DIRECTOR_ONLY,
     )
 
 

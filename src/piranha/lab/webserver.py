@@ -1,5 +1,7 @@
 """A real server's programs: a web server that answers every request with its own name, and a UDP service that does so.
 
+`/stream` is a download that does not end: numbered blocks at a steady pace, as `traffic.py` expects them.
+
 HTTP/1.0 and 1.1 with keep-alive, IPv4 and IPv6, nothing logged. `python -m piranha.lab.webserver --name web1 --port 80`
 runs it. Every wait and every size has a bound; a client that says nonsense is answered 400 and closed.
 """
@@ -16,10 +18,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
+from piranha.lab.traffic import block
+
 IDLE_TIMEOUT_S = 30.0
 MAX_HEAD_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 MAX_OPEN_CONNECTIONS = 10_000
+STREAM = "/stream"
+STREAM_BLOCKS = 16
+STREAM_INTERVAL_S = 0.05
+MAX_STREAM_S = 600.0
 
 
 class BadRequestError(Exception):
@@ -31,6 +39,7 @@ class Request:
     """The part of a request that decides the answer."""
 
     method: str
+    path: str
     keep_alive: bool
     body_bytes: int
 
@@ -54,7 +63,7 @@ def parse_head(head: bytes) -> Request:
         raise BadRequestError("a body that this server does not take")
     connection = headers.get("connection", "").lower()
     keep_alive = connection == "keep-alive" if words[2] == "HTTP/1.0" else connection != "close"
-    return Request(method=words[0], keep_alive=keep_alive, body_bytes=int(length))
+    return Request(method=words[0], path=words[1], keep_alive=keep_alive, body_bytes=int(length))
 
 
 def answer(name: str, request: Request) -> bytes:
@@ -98,6 +107,9 @@ class WebServer:
             except (BadRequestError, asyncio.LimitOverrunError):
                 writer.write(BAD_REQUEST)
                 break
+            if request.path == STREAM and request.method == "GET":
+                await self._stream(writer)
+                return
             writer.write(answer(self._name, request))
             async with asyncio.timeout(IDLE_TIMEOUT_S):
                 await writer.drain()
@@ -105,6 +117,16 @@ class WebServer:
                 break
         async with asyncio.timeout(IDLE_TIMEOUT_S):
             await writer.drain()
+
+    async def _stream(self, writer: asyncio.StreamWriter) -> None:
+        """Blocks until the client has enough, or has taken nothing for too long."""
+        writer.write(f"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nServer: {self._name}\r\n\r\n".encode())
+        for turn in range(round(MAX_STREAM_S / STREAM_INTERVAL_S)):
+            first = turn * STREAM_BLOCKS
+            writer.write(b"".join(block(number) for number in range(first, first + STREAM_BLOCKS)))
+            async with asyncio.timeout(IDLE_TIMEOUT_S):
+                await writer.drain()
+            await asyncio.sleep(STREAM_INTERVAL_S)
 
 
 class Echo(asyncio.DatagramProtocol):

@@ -139,9 +139,9 @@ class Addresses:
         return self.converge(now_ns, look=True)
 
     def status(self) -> tuple[AddressStatus, ...]:
-        rows = []
+        rows, present = [], self._present()
         for wanted in self._wanted:
-            held = self._held(wanted)
+            held = self._held(wanted, present)
             rows.append(
                 AddressStatus(
                     address=wanted.address,
@@ -162,12 +162,13 @@ class Addresses:
         keep: set[tuple[IPAddress, int]] = set()
         adds: list[CarriedAddress] = []
         deletes: list[HeldAddress] = []
+        present = self._present()
         for wanted in self._wanted if self._up else ():
             link = self._links.links.get(wanted.interface)
             if link is None:
                 trouble[wanted.address] = f"there is no interface {wanted.interface}; it is raised when that appears"
                 continue
-            held = self._held(wanted)
+            held = self._held(wanted, present)
             if held is None:
                 adds.append(wanted)
             elif held.protocol == OURS and not _as_wanted(held, wanted):
@@ -189,10 +190,12 @@ class Addresses:
             self._links.look()
         return changes
 
-    def _held(self, wanted: CarriedAddress) -> HeldAddress | None:
+    def _present(self) -> dict[tuple[IPAddress, int], HeldAddress]:
+        return {(held.address, held.index): held for held in self._links.addresses}
+
+    def _held(self, wanted: CarriedAddress, present: dict[tuple[IPAddress, int], HeldAddress]) -> HeldAddress | None:
         link = self._links.links.get(wanted.interface)
-        index = link.index if link is not None else 0
-        return next((h for h in self._links.addresses if h.address == wanted.address and h.index == index), None)
+        return present.get((wanted.address, link.index)) if link is not None else None
 
     def _bounded(self, adds: list[CarriedAddress], now_ns: int) -> list[CarriedAddress]:
         """Whoever removes an address in a loop does not keep us busy: so many restorations a second, then a pause."""
@@ -239,20 +242,19 @@ class Addresses:
     def _others_stay(self, deletes: Sequence[HeldAddress]) -> Iterator[None]:
         """With the first address of an IPv4 network the kernel removes all others of it, unless it may promote one."""
         deleted = {(held.address, held.index) for held in deletes}
-        indexes = set()
-        for held in deletes:
-            if held.flags & IFA_F_SECONDARY or not isinstance(held.address, IPv4Address):
-                continue
-            network = _network(held)
-            if any(
-                other.index == held.index
-                and other.flags & IFA_F_SECONDARY
-                and (other.address, other.index) not in deleted
-                and other.address.version == 4
-                and _network(other) == network
-                for other in self._links.addresses
-            ):
-                indexes.add(held.index)
+        followers = {
+            (held.index, _network(held))
+            for held in self._links.addresses
+            if held.flags & IFA_F_SECONDARY and held.address.version == 4 and (held.address, held.index) not in deleted
+        }
+        indexes = {
+            held.index
+            for held in deletes
+            if followers
+            and held.address.version == 4
+            and not held.flags & IFA_F_SECONDARY
+            and (held.index, _network(held)) in followers
+        }
         changed: list[Path] = []
         try:
             for index in indexes:

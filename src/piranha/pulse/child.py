@@ -22,6 +22,12 @@ GOOD_AFTER_NS = 30 * SECOND
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 
+def _own_environment() -> dict[str, str]:
+    """Ours without what systemd meant for pulse alone: it is pulse that is ready, and that the watchdog watches."""
+    systemds = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+    return {name: value for name, value in os.environ.items() if name not in systemds}
+
+
 class Lvsd:
     """Keeps one lvsd running: starts it, notices its end by a pidfd, starts it again after a pause that grows.
 
@@ -55,7 +61,9 @@ class Lvsd:
             self.start_at = now + SECOND
             return
         try:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, start_new_session=True, env=_own_environment()
+            )
             self._pidfd = os.pidfd_open(self._process.pid)
         except OSError as error:
             logger.error('lvsd cannot be started error="%s"', error.strerror)

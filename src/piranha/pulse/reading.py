@@ -132,7 +132,24 @@ def read(path: Path) -> PulseConfiguration:
     parsed = check_text(read_text(path), file=str(path))
     if not parsed.is_usable:
         raise PiranhaError(str(parsed.errors[0]), mend="`piranha config check` lists all errors")
+    refuse_shared_device(parsed.configuration)
     return of_configuration(parsed.configuration)
+
+
+def refuse_shared_device(configuration: Configuration) -> None:
+    """Failover services with a shared SCSI device are refused: without its reservation two directors would write to it.
+
+    The original reserved the device and reset whoever held it; a director that thinks it is fenced while it is not destroys
+    data, so nothing half-way is offered. Raises PiranhaError.
+    """
+    if configuration.service.value != "fos" or not (configuration.primary_shared or configuration.backup_shared):
+        return
+    raise PiranhaError(
+        "primary_shared and backup_shared ask for SCSI reservations, which this Piranha does not make: it does not start "
+        "services that rely on them",
+        mend="replicate the data instead (DRBD, a database's own replication), or use a cluster manager that fences; then "
+        "remove the two lines",
+    )
 
 
 def main(arguments: list[str]) -> int:

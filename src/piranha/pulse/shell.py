@@ -148,6 +148,7 @@ class Shell:
         self._number = 0
         self._lvsd_ready: tuple[bool, str] = (False, "lvsd has not reported yet")
         self._unauthenticated_until = 0
+        self._services: dict[str, Any] | None = None
         self._actions: list[Callable[[], None]] = []
         self._watched: dict[int, Callable[[], None]] = {}
 
@@ -313,17 +314,20 @@ class Shell:
                 self._voice.say(active=command.active, term=command.term, flags=command.flags, macs=macs, now=now)
             )
         if command.active:
-            now = self._clock()
-            self._wire.renew(now)
-            self._handle(GateState(open_until=self._wire.open_until()), now)
+            self._wire.renew(self._clock())
 
     # ---- the machine ----
 
     def _handle(self, event: Event, now: int) -> None:
         if self._stopped:
             return
+        spoke = False
         for command in self._machine.handle(event, now):
             self._act(command, now)
+            spoke = spoke or (isinstance(command, do.SendHeartbeats) and command.active)
+        if spoke:
+            # Not amid the list: the timer that the machine sets now must not be replaced by the one it set before.
+            self._handle(GateState(open_until=self._wire.open_until()), self._clock())
 
     def _act(self, command: Command, now: int) -> None:
         wire = self._wire
@@ -400,11 +404,13 @@ class Shell:
             self._number += 1
             self._asked[self._number] = client
             self._handle(Ask(question=_QUESTIONS[request], number=self._number), now)
-        elif client.attached and ("ready" in message or "synced" in message):
+        elif client.attached and message.keys() & {"ready", "synced", "services"}:
             if "ready" in message:
                 self._report_lvsd(bool(message["ready"]), str(message.get("why", ""))[:200], now)
             if "synced" in message and self._syncs:
                 self._handle(ReadyToServe(synced=bool(message["synced"])), now)
+            if isinstance(message.get("services"), dict):
+                self._services = message["services"]
         else:
             client.send({"done": False, "text": f"pulse does not know the request {str(request)[:40]!r}"})
 
@@ -486,6 +492,7 @@ class Shell:
                 }
                 for switch in self._switches
             ],
+            **({"fos": self._services} if self._services is not None else {}),
             **self._wire.status(),
             **self._facts(),
         }

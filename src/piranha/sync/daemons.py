@@ -58,10 +58,11 @@ class Speaker:
         while True:
             if not self._silent():
                 async for due in self.walker.round():
-                    await self._tell(opened, due)
+                    await self.tell(opened, due)
             await self.walker.pause()
 
-    async def _tell(self, opened: socket.socket, due: Due) -> None:
+    async def tell(self, opened: socket.socket, due: Due) -> None:
+        """Send what is due, in bursts that a listener has room for, and note that it was told."""
         datagrams = write(due.entries, self._daemon.sync_id, self._daemon.max_length)
         for number, (datagram, places) in enumerate(datagrams, 1):
             await self._send(opened, datagram)
@@ -104,13 +105,14 @@ class Hearer:
                 continue
             self.problem = ""
             with opened:
-                loop.add_reader(opened, self._hear, opened)
+                loop.add_reader(opened, self.hear, opened)
                 try:
                     await loop.create_future()
                 finally:
                     loop.remove_reader(opened)
 
-    def _hear(self, opened: socket.socket) -> None:
+    def hear(self, opened: socket.socket) -> None:
+        """Take what has arrived by now, at most so many datagrams."""
         datagrams: list[bytes] = []
         for _ in range(_AT_ONCE):
             try:

@@ -53,6 +53,7 @@ class EveryConnection:
         if self.templates_only:
             worth &= ~c.in_persistence
         news = ~c.known | (c.state != c.told_state) | (c.told_left < c.left // 2)
+        news |= c.session & (c.packets != c.told_packets)
         return np.asarray(worth & news & ~stillborn, np.bool_)
 
 

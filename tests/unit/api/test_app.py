@@ -79,9 +79,9 @@ async def test_status_and_services(tmp_path: Path) -> None:
 
 async def test_configuration_comes_as_it_was_read(tmp_path: Path) -> None:
     async with World(tmp_path, LISTING + "# caf\xe9\n").running() as world:
-        document = await get(world, "config")
+        document = await get(world, "configuration")
         assert document["text"] == LISTING + "# caf\xe9\n"
-        assert document["configuration"]["serial_no"] == 7
+        assert (document["serial_no"], document["in_force"], document["awaits"]) == (7, True, None)
         assert document["values"]["virtuals"][0]["name"] == "HTTP"
 
 
@@ -90,7 +90,7 @@ async def test_bytes_that_are_no_text_do_not_break_an_answer(tmp_path: Path) -> 
     async with world.running():
         world.config.write_bytes(b"# \xff\n" + LISTING.encode())
         await asyncio.to_thread(Client(world.socket).post, "reload")
-        assert (await get(world, "config"))["text"].startswith("# \ufffd\n")
+        assert (await get(world, "configuration"))["text"].startswith("# \ufffd\n")
 
 
 async def test_connections_are_filtered_in_the_plane(tmp_path: Path) -> None:

@@ -37,10 +37,13 @@ def store_of(path: Path, kept_versions: int = 3) -> ConfigurationStore:
 
 def test_a_saved_text_has_a_raised_serial_number_and_the_old_one_is_a_version(path: Path) -> None:
     store = store_of(path)
-    stored = store.save(TEXT.replace("6", "9"), expected_digest=store.load().digest)
+    stored = store.save(TEXT.replace("6", "9"), expected_digest=store.load().digest, who="ann", comment="slower")
     assert path.read_text() == "serial_no = 8\n# mine\nkeepalive = 9\n" == stored.text
     assert stored.parsed.configuration.serial_no == 8
-    assert [(version.number, version.read()) for version in store.versions()] == [(1, TEXT)]
+    assert [(v.number, v.read(), v.who, v.comment) for v in store.versions()] == [
+        (2, stored.text, "ann", "slower"),
+        (1, TEXT, "", ""),
+    ]
     assert stored.digest == store.load().digest
     assert [file.name for file in path.parent.iterdir()] == ["lvs.cf"], "no temporary file stays"
 
@@ -76,9 +79,31 @@ def test_versions_are_bounded_and_numbered_on(path: Path) -> None:
     store = store_of(path, kept_versions=3)
     for seconds in range(10, 16):
         store.save(f"keepalive = {seconds}\n")
-    assert [version.number for version in store.versions()] == [6, 5, 4]
-    assert store.versions()[0].read() == "serial_no = 1\nkeepalive = 14\n"
+    assert [version.number for version in store.versions()] == [7, 6, 5]
+    assert store.versions()[0].read() == "serial_no = 13\nkeepalive = 15\n" == path.read_text()
+    with pytest.raises(PiranhaError, match="no version 4: versions 5 to 7 are kept"):
+        store.version(4)
     assert (path.parents[1] / "state" / "history").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_text_that_others_wrote_becomes_a_version_once(path: Path) -> None:
+    store = store_of(path, kept_versions=9)
+    store.note(TEXT, who="root", comment="by hand")
+    store.note(TEXT, who="root")
+    path.write_text(TEXT + "# by vi\n")
+    store.save("keepalive = 9\n", who="ann")
+    assert [(v.number, v.who) for v in store.versions()] == [(3, "ann"), (2, ""), (1, "root")]
+    assert store.version(2).read() == TEXT + "# by vi\n"
+
+
+@pytest.mark.parametrize("notes", ["", "[]", '{"1": 5}', "\x00"])
+def test_broken_notes_cost_only_the_notes(path: Path, notes: str) -> None:
+    store = store_of(path)
+    store.note(TEXT, who="root")
+    (path.parents[1] / "state" / "history" / "notes.json").write_text(notes)
+    assert [(v.number, v.who, v.read()) for v in store.versions()] == [(1, "", TEXT)]
+    store.save("keepalive = 9\n", who="ann")
+    assert store.versions()[0].who == "ann"
 
 
 def test_one_writer_at_a_time(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
@@ -98,6 +99,8 @@ def test_the_kernels_files(group: str) -> None:
     assert entries
     assert "".join(format_ip_vs_conn(entries)) == proc["ip_vs_conn"]
     assert "".join(format_ip_vs_conn_sync(entries)) == proc["ip_vs_conn_sync"]
+    told = [replace(entry, is_synced=True) for entry in entries]
+    assert "".join(format_ip_vs_conn_sync(told)) == proc["ip_vs_conn_sync"].replace(" LOCAL ", " SYNC  ")
 
 
 @pytest.mark.parametrize(("version", "virtual"), [(4, "0.0.0.5:0"), (6, "[0:5::]:0")])

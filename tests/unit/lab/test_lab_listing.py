@@ -74,6 +74,18 @@ def test_it_is_listing_1_with_the_addresses_filled_in() -> None:
     assert "primary = 10.0.0.2" in lines
 
 
+def test_a_pair_reacts_as_fast_as_its_profile_says() -> None:
+    lines = text(LabOptions(directors=2, profile="fast")).splitlines()
+    assert "profile = fast" in lines
+    assert not any(line.startswith(("keepalive", "deadtime")) for line in lines)
+    assert {"primary = 10.0.0.2", "backup = 10.0.0.3", "syncd_link_port = 8849"} <= set(lines)
+
+
+def test_a_pair_that_masquerades_speaks_over_both_networks_and_moves_the_gateway() -> None:
+    lines = text(LabOptions(directors=2, forward=ForwardingMethod.MASQUERADE)).splitlines()
+    assert {"primary_private = 10.0.1.2", "backup_private = 10.0.1.3", "nat_router = 10.0.1.1 eth1:1"} <= set(lines)
+
+
 def test_masquerading_names_the_inner_address_and_maps_the_port() -> None:
     lines = text(LabOptions(forward=ForwardingMethod.MASQUERADE, server_port=8080)).splitlines()
     assert "network = nat" in lines
@@ -83,13 +95,21 @@ def test_masquerading_names_the_inner_address_and_maps_the_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("forward", "ipv6", "udp", "hook"),
-    list(itertools.product(ForwardingMethod, (False, True), (False, True), ("auto", "tc"))),
+    ("forward", "ipv6", "udp", "directors"),
+    [
+        choice
+        for choice in itertools.product(ForwardingMethod, (False, True), (False, True), (1, 2))
+        if choice[0] is not ForwardingMethod.MASQUERADE or not choice[1] or choice[3] == 1
+    ],
 )
-def test_the_products_own_reader_finds_no_problem(forward: ForwardingMethod, ipv6: bool, udp: bool, hook: str) -> None:
+def test_the_products_own_reader_finds_no_problem(
+    forward: ForwardingMethod, ipv6: bool, udp: bool, directors: int
+) -> None:
     from piranha.config.parser import parse
 
-    options = LabOptions(forward=forward, ipv6=ipv6, udp=udp, hook=hook, scheduler="wlc")
+    options = LabOptions(
+        forward=forward, ipv6=ipv6, udp=udp, hook="tc", scheduler="wlc", directors=directors, profile="fast"
+    )
     reading = parse(text(options))
     assert [str(p) for p in reading.problems if p.severity.value == "error"] == []
     virtuals = reading.configuration.virtuals

@@ -35,6 +35,9 @@ def test_only_masquerading_maps_ports() -> None:
         {"scheduler": "rr; rm"},
         {"timeout_s": 0},
         {"reentry_s": 9999},
+        {"directors": 3},
+        {"profile": "slow"},
+        {"directors": 2, "ipv6": True, "forward": ForwardingMethod.MASQUERADE},
     ],
 )
 def test_values_out_of_range_are_usage_errors(change: dict[str, object]) -> None:
@@ -43,5 +46,7 @@ def test_values_out_of_range_are_usage_errors(change: dict[str, object]) -> None
 
 
 def test_options_survive_the_marker_file() -> None:
-    options = LabOptions(forward=ForwardingMethod.MASQUERADE, server_port=8080, ipv6=True, real_servers=3)
+    options = LabOptions(
+        forward=ForwardingMethod.MASQUERADE, server_port=8080, real_servers=3, directors=2, profile="fast"
+    )
     assert LabOptions.from_json(options.as_json()) == options

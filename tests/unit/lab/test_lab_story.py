@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piranha.lab.demo import perform
+from piranha.lab.perform import perform
 from piranha.lab.story import (
     ROUNDS,
     TIME_LIMITS_S,
@@ -18,9 +18,14 @@ from piranha.lab.story import (
     Command,
     Event,
     Failed,
+    Looked,
+    OpenDownloads,
+    PowerOff,
+    PowerOn,
     StartServer,
     StopServer,
     Story,
+    SwitchTo,
 )
 
 SERVERS = ("web1", "web2")
@@ -54,13 +59,19 @@ class FakeCluster:
         server = pool[next(self._turn) % len(pool)]
         return Answered(server) if self.running[server] else Failed("connection refused")
 
-    def stop(self, server: str) -> None:
-        self.log.append(f"stop {server}")
-        self.running[server], self.changed_at[server] = False, self.now
+    def look(self) -> Looked | None:
+        return None
 
-    def start(self, server: str) -> None:
-        self.log.append(f"start {server}")
-        self.running[server], self.changed_at[server] = True, self.now
+    def carry_out(self, command: Command) -> None:
+        match command:
+            case StopServer(server):
+                self.log.append(f"stop {server}")
+                self.running[server], self.changed_at[server] = False, self.now
+            case StartServer(server):
+                self.log.append(f"start {server}")
+                self.running[server], self.changed_at[server] = True, self.now
+            case _:
+                raise AssertionError(command)
 
     def clock(self) -> float:
         return self.now
@@ -172,3 +183,81 @@ def test_whatever_is_answered_it_stops_and_starts_only_its_victim_and_in_order(e
     assert commands in ([], [StopServer("web1")], [StopServer("web1"), StartServer("web1")])
     assert sum(story.counts.values()) + story.failures == len(events)
     assert story.came_true == (story.act is Act.DONE)
+
+
+# ---- two directors ----
+
+PAIR = ("lb1", "lb2")
+
+
+class FakePair(FakeCluster):
+    """Two directors; `moving` says how many of the eight downloads go on after the takeover."""
+
+    def __init__(self, *, moving: int = 8, takes_over: bool = True, lost_by_switch: int = 0) -> None:
+        super().__init__()
+        self.moving, self.takes_over, self.lost_by_switch = moving, takes_over, lost_by_switch
+        self.active, self.alive = "lb1", {"lb1", "lb2"}
+        self.downloads = 0
+        self.lost = 0
+
+    def look(self) -> Looked:
+        return Looked(
+            active=(self.active,) if self.active in self.alive else (),
+            backup_fit=len(self.alive) == 2,
+            gap_ms=5.0,
+            lost=self.lost,
+            downloads=self.downloads,
+            moving=self.downloads and self.moving,
+        )
+
+    def carry_out(self, command: Command) -> None:
+        match command:
+            case OpenDownloads():
+                self.downloads = 8
+            case PowerOff(director):
+                self.alive.discard(director)
+                if self.takes_over:
+                    (self.active,) = self.alive
+            case PowerOn(director):
+                self.alive.add(director)
+            case SwitchTo(director):
+                self.active, self.lost = director, self.lost_by_switch
+            case _:
+                super().carry_out(command)
+
+
+def play_pair(cluster: FakePair) -> Story:
+    story = Story(SERVERS, in_turn=True, now=cluster.now, directors=PAIR)
+    perform(story, cluster, Silent(), interval_s=0.2, go_on=False, now=cluster.clock, sleep=cluster.sleep)
+    return story
+
+
+def test_all_seven_acts_come_true_on_a_working_pair() -> None:
+    story = play_pair(FakePair())
+    assert story.came_true
+    assert [act.act for act in story.finished] == list(Act)[:-1]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "act"),
+    [
+        (FakePair(moving=7), Act.DOWNLOADS),
+        (FakePair(takes_over=False), Act.TAKEOVER),
+        (FakePair(lost_by_switch=1), Act.SWITCH),
+    ],
+    ids=["a download stands still", "nobody takes over", "the switch loses a probe"],
+)
+def test_a_pair_that_fails_ends_the_story(cluster: FakePair, act: Act) -> None:
+    story = play_pair(cluster)
+    assert not story.came_true
+    assert story.finished[-1].act is act
+    assert not story.finished[-1].came_true
+
+
+def test_the_director_that_is_active_loses_its_power() -> None:
+    cluster = FakePair()
+    cluster.active = "lb2"
+    story = play_pair(cluster)
+    assert story.came_true
+    assert story.fallen == "lb2"
+    assert cluster.active == "lb2"

@@ -24,6 +24,18 @@ def test_the_articles_cluster() -> None:
     assert lab.vips == (VIP4, VIP6)
 
 
+@pytest.mark.parametrize("forward", list(ForwardingMethod))
+def test_the_directors_of_a_pair_have_addresses_of_their_own_and_no_vip(forward: ForwardingMethod) -> None:
+    lab = plan_topology(LabOptions(forward=forward, directors=2))
+    assert lab.is_pair
+    assert [str(node.address(4)) for node in lab.directors] == ["10.0.0.2", "10.0.0.3"]
+    assert not any(port.vips for node in lab.directors for port in node.ports)
+    gateways = {gateway for node in lab.real_servers for gateway in node.gateways}
+    own = {i.ip for node in lab.directors for port in node.ports for i in port.addresses}
+    assert not gateways & own
+    assert bool(gateways) == (forward is ForwardingMethod.MASQUERADE)
+
+
 @pytest.mark.parametrize("forward", [ForwardingMethod.DIRECT, ForwardingMethod.TUNNEL])
 def test_one_network_without_masquerading(forward: ForwardingMethod) -> None:
     lab = topology(forward)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from piranha.client.pulse import ask
-from piranha.cluster.commands import FOREVER
-from piranha.cluster.events import Event
+from piranha.cluster.commands import FOREVER, Command, SendHeartbeats, SetTimer
+from piranha.cluster.events import Event, GateState, Tick
 from piranha.cluster.heartbeat import Flag, Place
 from piranha.cluster.keys import PairKeys, Peer
 from piranha.cluster.seal import RejectedError
@@ -303,3 +303,22 @@ def test_lags() -> None:
         meter.note(lag * 1_000_000)
     figures = meter.figures()
     assert (figures.p50_ms, figures.p99_ms, figures.max_ms, figures.worst_ms) == (51, 100, 100, 100)
+
+
+class Scripted:
+    """A machine that speaks at a tick, and moves its timer on when it hears of the gate."""
+
+    def handle(self, event: Event, now: int) -> list[Command]:
+        if isinstance(event, Tick):
+            return [SendHeartbeats(active=True, term=1, flags=Flag(0)), SetTimer(at=1)]
+        assert isinstance(event, GateState)
+        return [SetTimer(at=2)]
+
+
+def test_the_gate_is_read_when_the_list_is_carried_out() -> None:
+    shell = Shell.__new__(Shell)
+    shell._machine = Scripted()  # type: ignore[assignment]
+    shell._wire, shell._links, shell._clock = FakeWire(), [], boot_now
+    shell._stopped, shell._timer_at = False, 0
+    shell._handle(Tick(), boot_now())
+    assert shell._timer_at == 2

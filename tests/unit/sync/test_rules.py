@@ -17,7 +17,14 @@ HZ = 100
 
 def one(protocol: int = Protocol.TCP, state: int = ESTABLISHED, **fields: Any) -> Columns:
     """One connection, fresh and unknown unless said otherwise."""
-    values = {"template": False, "in_persistence": False, "packets": 1, "left": 900 * HZ, "known": False}
+    values = {
+        "template": False,
+        "in_persistence": False,
+        "session": False,
+        "packets": 1,
+        "left": 900 * HZ,
+        "known": False,
+    }
     values |= {"told_state": 0, "told_packets": 0, "told_left": 0} | fields
     kinds = {"packets": "u4", "told_packets": "u4", "left": "i4", "told_left": "i4", "told_state": "u1"}
     columns = {name: np.array([value], kinds.get(name, "?")) for name, value in values.items()}
@@ -35,6 +42,8 @@ def one(protocol: int = Protocol.TCP, state: int = ESTABLISHED, **fields: Any) -
         (one(known=True, told_state=1, told_left=449 * HZ), True),
         (one(known=True, state=FIN_WAIT, told_state=1, told_left=900 * HZ), True),
         (one(known=True, state=CLOSE, told_state=1, told_left=900 * HZ), True),
+        (one(known=True, told_state=1, told_left=900 * HZ, packets=9, told_packets=8), False),
+        (one(known=True, told_state=1, told_left=900 * HZ, packets=9, told_packets=8, session=True), True),
         (one(Protocol.UDP, 0), True),
         (one(Protocol.UDP, 0, known=True, told_left=900 * HZ), False),
         (one(Protocol.SCTP, 8), True),

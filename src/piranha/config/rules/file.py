@@ -19,9 +19,9 @@ def half_that_runs(configuration: Configuration, places: Places) -> Iterator[Adv
     """`service` chooses between the `virtual` and the `failover` blocks."""
     place = places.of("service")
     if configuration.service is ServiceMode.FOS:
-        yield Advice(
-            place, "failover services are not provided yet: nothing in this file runs", "write `service = lvs`"
-        )
+        if not any(block.active for block in configuration.failovers):
+            message = "no active failover service: nothing in this file runs"
+            yield Advice(place, message, "give a `failover` block with `active = 1`")
         for found in places.virtuals:
             message = "virtual servers do not run with `service = fos`"
             yield Advice(found.header, message, "write `service = lvs`")

@@ -72,6 +72,16 @@ def needs_a_backup(configuration: Configuration, places: Places) -> Iterator[Adv
         yield Advice(places.of("monitor_links"), message, "write `monitor_links = 0`")
 
 
+def sync_group(configuration: Configuration, places: Places) -> Iterator[Advice]:
+    group = configuration.syncd_group
+    if group is not None and not group.is_multicast:
+        message = f"syncd_group {group} is no multicast address: no director can listen to it"
+        yield Advice(places.of("syncd_group"), message, "write `syncd_group = 224.0.0.81`, or remove the line")
+    if configuration.syncd_link_port and not configuration.syncdaemon:
+        message = "syncd_link_port has no effect without syncdaemon"
+        yield Advice(places.of("syncd_link_port"), message, "write `syncdaemon = 1`")
+
+
 def flags_without_effect(configuration: Configuration, places: Places) -> Iterator[Advice]:
     if "heartbeat" in places.values and not configuration.heartbeat:
         message = "heartbeat = 0 does not switch the heartbeats off: nothing reads it"
@@ -94,15 +104,6 @@ def failback_without_effect(configuration: Configuration, places: Places) -> Ite
     if "failback_delay" in places.values and not configuration.failback:
         message = "failback_delay has no effect without failback"
         yield Advice(places.of("failback_delay"), message, "write `failback = 1`, or remove it")
-
-
-def one_port_twice(configuration: Configuration, places: Places) -> Iterator[Advice]:
-    if configuration.backup_active and configuration.syncd_link_port == configuration.link_port:
-        message = (
-            f"syncd_link_port = {configuration.syncd_link_port} is the port of the pair link: only one of them works"
-        )
-        mend = f"write `syncd_link_port = {configuration.link_port % 65535 + 1}`"
-        yield Advice(places.of("syncd_link_port"), message, mend)
 
 
 def nat_router(configuration: Configuration, places: Places) -> Iterator[Advice]:
@@ -128,9 +129,9 @@ RULES = (
     backup_switch,
     director_addresses,
     needs_a_backup,
+    sync_group,
     flags_without_effect,
     unsealed_heartbeats,
     failback_without_effect,
-    one_port_twice,
     nat_router,
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from piranha.dataplane.ebpf import abi
+from piranha.dataplane.ebpf import abi, extras
 from piranha.dataplane.ebpf.destinations import DestinationIndex, keeps_port, persistence
 from piranha.dataplane.ebpf.object import BpfObject
 from piranha.dataplane.ebpf.syscall import prog_test_run
@@ -91,6 +91,7 @@ class Arrivals:
         records = self._object.map("sync_records")
         self.batch = records.max_entries
         self._records: NDArray[np.void] = records.array(RECORD)
+        self._calls: NDArray[np.void] = self._object.map("sync_calls").array(abi.CALL)
 
     def services_changed(self) -> None:
         """Services or destinations came or went: they are looked up anew with the next entries."""
@@ -100,7 +101,7 @@ class Arrivals:
         """Put them into the table. `keep` leaves an entry that is there, and not expired, as it is."""
         rows = entries.rows
         outcomes = np.full(len(rows), Outcome.INVALID, np.uint8)
-        valid = np.flatnonzero(self._acceptable(rows))
+        valid = np.flatnonzero(self._acceptable(rows) & self._has_known_engine(entries))
         if self._index is None:
             self._index = DestinationIndex(self._tables)
         dests = self._index.find(rows[valid])
@@ -109,9 +110,15 @@ class Arrivals:
         slots = []
         for first in range(0, len(bound), self.batch):
             part = slice(first, first + self.batch)
-            records = self._run(self._prepare(rows[bound[part]], dests[part], keep))
+            records = self._prepare(rows[bound[part]], dests[part], keep)
+            if entries.extras:
+                self._give_calls(records, entries, bound[part])
+            records = self._run(records)
             outcomes[bound[part]] = records["outcome"]
             slots.append(records["slot"][np.isin(records["outcome"], _IN_TABLE)].astype(np.intp))
+        for place, extra in entries.extras.items():
+            if extra.sequence_out is not None and outcomes[place] in _IN_TABLE:
+                extras.write_session(self._tables, rows[place], extra.sequence_out)
         return Taken(outcomes, np.concatenate(slots) if slots else np.zeros(0, np.intp))
 
     def close(self) -> None:
@@ -126,6 +133,23 @@ class Arrivals:
         known = (self._states[rows["protocol"]] != 0) | (template & (rows["protocol"] == Protocol.IP))
         same_family = is_ipv4(rows["client"]) == (rows["version"] == 4)
         return np.asarray(known & ~odd & same_family & (rows["state"] < states), np.bool_)
+
+    def _has_known_engine(self, entries: Entries) -> NDArray[np.bool_]:
+        """Whether a template's persistence engine, where it has one, is one of ours."""
+        known = np.ones(len(entries), np.bool_)
+        for place, extra in entries.extras.items():
+            template = bool(entries.rows["flags"][place] & Flag.TEMPLATE)
+            if template and (extra.engine or extra.engine_data):
+                known[place] = extra.engine == extras.SIP and bool(extra.engine_data)
+        return known
+
+    def _give_calls(self, records: NDArray[np.void], entries: Entries, places: NDArray[np.intp]) -> None:
+        """The calls of those records that are templates of one, at the records' own indices."""
+        for index, place in enumerate(places.tolist()):
+            extra = entries.extras.get(place)
+            if extra is not None and extra.engine_data and entries.rows["flags"][place] & Flag.TEMPLATE:
+                records["life"][index] |= np.uint32(abi.CONN_CALL << 16)
+                self._calls[index] = extras.pack_call(extra.engine_data)[0]
 
     def _prepare(self, rows: NDArray[np.void], dests: NDArray[np.uint32], keep: bool) -> NDArray[np.void]:
         records = np.zeros(len(rows), RECORD)

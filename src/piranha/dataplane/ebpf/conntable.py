@@ -131,6 +131,7 @@ class ConnectionTable:
             state=_state_name(protocol, number, template),
             expires_s=max(0.0, left / self._tables.hz),
             is_template=template,
+            is_synced=bool(flags & abi.CONN_SYNCED),
             engine="sip" if flags & abi.CONN_CALL else "",
             engine_data=self._call_id(slot) if flags & abi.CONN_CALL else "",
             # In a mark's template the mark stands in the place of the VIP.

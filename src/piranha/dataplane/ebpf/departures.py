@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from piranha.dataplane.ebpf import abi
+from piranha.dataplane.ebpf import abi, extras
 from piranha.dataplane.ebpf.tables import Tables
 from piranha.dataplane.exchange import DIRECT, ENTRY, MASQUERADE, TUNNEL, Entries, Flag, is_ipv4
 
@@ -35,6 +35,7 @@ class Columns:
     state: NDArray[np.uint8]
     template: NDArray[np.bool_]
     in_persistence: NDArray[np.bool_]
+    session: NDArray[np.bool_]
     packets: NDArray[np.uint32]
     left: NDArray[np.int32]
     known: NDArray[np.bool_]
@@ -118,6 +119,7 @@ class Departures:
             state=(life >> np.uint32(8)).astype(np.uint8),
             template=(flags & abi.CONN_TEMPLATE) != 0,
             in_persistence=half[:, _CONTROL] != 0,
+            session=(flags & abi.CONN_FTP) != 0,
             packets=half[:, _PACKETS],
             left=left,
             known=told["who"] == who,
@@ -139,15 +141,17 @@ class Departures:
         """The entries whole; those that changed hands while they were read are left for the next walk."""
         rows = self._tables.conns[slots]
         same = (self._tables.tags[slots] == tags) & (rows["dest"] == half[:, _DEST])
-        # No message can carry two families: a tunnel that crosses them stays with this director.
+        # No message can carry two families, nor a connection that bypasses all servers: they stay with this director.
         crossing = is_ipv4(rows["caddr"]) != is_ipv4(self._tables.dests["addr"][rows["dest"]])
-        self._told[slots[crossing]] = _receipt(half[crossing], who[crossing])
-        fit = same & ~crossing
+        home = crossing | (rows["dest"] == 0)
+        self._told[slots[home]] = _receipt(half[home], who[home])
+        fit = same & ~home
         if not fit.all():
             slots, half, who, rows = slots[fit], half[fit], who[fit], rows[fit]
             if not slots.size:
                 return None
-        return Due(Entries(self._entries(rows, half, now)), slots, _receipt(half, who))
+        found = extras.read(self._tables, slots, rows, half[:, _LIFE] >> np.uint32(16))
+        return Due(Entries(self._entries(rows, half, now), found), slots, _receipt(half, who))
 
     def _entries(self, rows: NDArray[np.void], half: NDArray[np.uint32], now: np.uint32) -> NDArray[np.void]:
         life = half[:, _LIFE]

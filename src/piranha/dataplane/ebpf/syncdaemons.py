@@ -19,7 +19,7 @@ from piranha.dataplane.port import (
 )
 
 _SIOCGIFMTU = 0x8921
-_LONGEST_MTU = 1500
+_LONGEST = {SyncRole.MASTER: 1500, SyncRole.BACKUP: 65_535}
 _SHORTEST = 1024
 _HEADERS = {4: 28, 6: 48}
 
@@ -64,7 +64,8 @@ class SyncDaemons:
 
 def _length(daemon: SyncDaemon) -> int:
     """The longest message: what was asked for, at least 1024 bytes, else what fits into the interface's packet."""
-    longest = min(_mtu(daemon.interface), _LONGEST_MTU) - _HEADERS[4 if daemon.group is None else daemon.group.version]
+    headers = _HEADERS[4 if daemon.group is None else daemon.group.version]
+    longest = min(_mtu(daemon.interface), _LONGEST[daemon.role]) - headers
     return max(daemon.max_length, _SHORTEST) if daemon.max_length else max(longest, _SHORTEST)
 
 

@@ -1,0 +1,16 @@
+"""The route table: the one list of what the API does. Default deny: what is not here is not there."""
+
+from __future__ import annotations
+
+from piranha.api.operation import Operation
+from piranha.api.resources import cluster, configuration, events, overview, table
+
+PREFIX = "/api/v1"
+
+OPERATIONS: tuple[Operation, ...] = (
+    *overview.OPERATIONS,
+    *configuration.OPERATIONS,
+    *events.OPERATIONS,
+    *cluster.OPERATIONS,
+    *table.OPERATIONS,
+)
