@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from piranha.api.app import create_app
+from piranha.api.live import LiveHub
 from piranha.api.operation import Context
 from piranha.api.rights import Policy
 from piranha.api.server import open_socket, serve
@@ -125,7 +126,8 @@ class World:
         self.editing = Editing(
             self.store, self.director, ConfirmationFile(state / "unconfirmed.json"), wall=lambda: self.wall
         )
-        self.context = Context(director=self.director, editing=self.editing)
+        self.live = LiveHub(self.director.live, interval_s=0.02)
+        self.context = Context(director=self.director, editing=self.editing, live=self.live)
 
     def pool(self) -> dict[str, int]:
         """Destinations in the plane's table with their weights."""
@@ -147,6 +149,7 @@ class World:
                 self.director.run(),
                 serve(create_app(self.context, Policy.of_this_host()), listener),
                 self.editing.run(),
+                self.live.run(),
             ]
             tasks = [group.create_task(task) for task in work]  # type: ignore[arg-type]
             await self.until(lambda: self.nanny.running)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from piranha.api.operation import Context, Operation
 from piranha.api.operations import OPERATIONS, PREFIX
@@ -23,8 +24,18 @@ def create_app(context: Context, policy: Policy) -> Starlette:
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
+    async def live(socket: WebSocket) -> None:
+        if caller_by(policy, socket).right < Right.VIEWER:
+            await socket.close()
+            return
+        await context.live.watch(socket)
+
     return Starlette(
-        routes=[*(_route(one, context, policy) for one in _by_path(OPERATIONS)), Route("/healthz", healthz)],
+        routes=[
+            *(_route(one, context, policy) for one in _by_path(OPERATIONS)),
+            WebSocketRoute(f"{PREFIX}/live", live),
+            Route("/healthz", healthz),
+        ],
         exception_handlers={PiranhaError: on_refusal, HTTPException: on_http_error, Exception: on_crash},
     )
 
@@ -53,7 +64,7 @@ def _route(operations: Mapping[str, Operation], context: Context, policy: Policy
     return Route(PREFIX + path, answer, methods=list(operations))
 
 
-def caller_by(policy: Policy, request: Request) -> Caller:
+def caller_by(policy: Policy, request: HTTPConnection) -> Caller:
     """Who asks; nobody with any right where the kernel did not say so."""
     peer = request.scope.get("piranha.peer")
     if not isinstance(peer, Peer):

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from piranha.api.live import LiveHub
 from piranha.api.rights import Caller, Right
 from piranha.director.director import Director
 from piranha.director.editing import Editing
@@ -22,6 +23,7 @@ class Context:
 
     director: Director
     editing: Editing
+    live: LiveHub
     pulse: PulseLink | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from piranha.api.operation import Operation
-from piranha.api.resources import cluster, configuration, events, overview, table
+from piranha.api.resources import cluster, configuration, events, overview, statistics, table
 
 PREFIX = "/api/v1"
 
@@ -11,6 +11,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *overview.OPERATIONS,
     *configuration.OPERATIONS,
     *events.OPERATIONS,
+    *statistics.OPERATIONS,
     *cluster.OPERATIONS,
     *table.OPERATIONS,
 )

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from piranha.api.rights import Peer
 from piranha.base.errors import PiranhaError
@@ -22,6 +23,9 @@ OPEN_MODE = 0o666
 """Where others than root have rights too: who may do what is judged for each connection."""
 _BACKLOG = 64
 _GRACE_S = 2
+_MOST_CONNECTIONS = 800
+"""More than may watch the live stream."""
+_LONGEST_MESSAGE = 1024
 
 
 class _Server(uvicorn.Server):
@@ -40,6 +44,15 @@ class _Protocol(H11Protocol):
         connection = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             self.app = told(self.app, Peer.of(connection))
+
+
+class _SocketProtocol(WebSocketsSansIOProtocol):
+    """The same for WebSockets."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        with contextlib.suppress(OSError):
+            self.app = told(self.app, Peer.of(transport.get_extra_info("socket")))
 
 
 def told(app: ASGIApp, peer: Peer) -> ASGIApp:
@@ -84,14 +97,16 @@ async def serve(app: Starlette, listener: socket.socket) -> None:
         app,
         loop="asyncio",
         http=_Protocol,
-        ws="none",
+        ws=_SocketProtocol,
+        ws_max_size=_LONGEST_MESSAGE,
+        ws_per_message_deflate=False,
         lifespan="off",
         interface="asgi3",
         access_log=False,
         log_config=None,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=200,
+        limit_concurrency=_MOST_CONNECTIONS,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=_GRACE_S,
     )

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 import piranha
 from piranha.api.app import create_app
+from piranha.api.live import LiveHub
 from piranha.api.operation import Context
 from piranha.api.rights import Policy
 from piranha.api.server import MODE, OPEN_MODE, open_socket, serve
@@ -141,8 +142,8 @@ class _Daemon:
             )
             version, name = piranha.__version__, self._plane.status().name
             self._chronicle.add(EventKind.DAEMON, f"lvsd {version} started on the {name} data plane")
-            app = create_app(Context(director=director, editing=editing, pulse=self._pulse), policy)
-            await self._work(director, editing, app, listener)
+            context = Context(director=director, editing=editing, live=LiveHub(director.live), pulse=self._pulse)
+            await self._work(context, create_app(context, policy), listener)
         finally:
             self._paths.api_socket.unlink(missing_ok=True)
             listener.close()
@@ -171,13 +172,14 @@ class _Daemon:
         if self._pulse.view.attached:
             await self._pulse.ask("reload")
 
-    async def _work(self, director: Director, editing: Editing, app: Starlette, listener: socket.socket) -> None:
+    async def _work(self, context: Context, app: Starlette, listener: socket.socket) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(director.run(), name="director"),
+                group.create_task(context.director.run(), name="director"),
                 group.create_task(serve(app, listener), name="api"),
-                group.create_task(editing.run(), name="editing"),
-                group.create_task(self._reload_on_hangup(director, editing), name="hangup"),
+                group.create_task(context.editing.run(), name="editing"),
+                group.create_task(context.live.run(), name="live"),
+                group.create_task(self._reload_on_hangup(context), name="hangup"),
                 group.create_task(self._pulse.run(), name="pulse"),
             ]
             self._pulse.report_ready(True)
@@ -189,18 +191,18 @@ class _Daemon:
                 task.cancel()
         logger.info("stopped, the kernel goes on forwarding; `piranha unload` takes the data plane out")
 
-    async def _reload_on_hangup(self, director: Director, editing: Editing) -> None:
+    async def _reload_on_hangup(self, context: Context) -> None:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
             self._notifier.reloading()
             try:
-                await editing.reload(who="SIGHUP")
+                await context.editing.reload(who="SIGHUP")
             except PiranhaError as error:
                 logger.error('reload failed error="%s"', error)
                 for problem in getattr(error, "problems", ()):
                     logger.error("%s", problem)
-            self._notifier.ready(f"switching by {director.configuration_path}")
+            self._notifier.ready(f"switching by {context.director.configuration_path}")
 
 
 def _reason_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

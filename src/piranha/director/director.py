@@ -29,8 +29,10 @@ from piranha.director.byhand import ByHand, EditStore, Ledger, MemoryLedger
 from piranha.director.chronicle import Chronicle
 from piranha.director.difference import describe
 from piranha.director.health import HealthBook, HealthSource, targets_of
+from piranha.director.history import History, StatisticsDocument
 from piranha.director.layout import Layout, lay_out
-from piranha.director.overview import overview
+from piranha.director.live import LiveFrame, total_of
+from piranha.director.overview import BriefService, Summary, overview
 from piranha.director.planned import PlanView, plan_view
 from piranha.director.pulse_link import ClusterView, cluster_document
 from piranha.director.rates import RateMeter
@@ -139,6 +141,7 @@ class Director:
         self._names: dict[TargetKey, str] = {}
         self._switch = Switch(plane, Reconciler(), self._by_hand, lambda text, bad: self.chronicle.table(text, bad=bad))
         self._meter = RateMeter()
+        self._history = History()
         self._reloading = asyncio.Lock()
         self._present: frozenset[IPAddress] | None = None
         self._missing: tuple[str, ...] = ()
@@ -196,13 +199,7 @@ class Director:
 
     def status(self) -> StatusDocument:
         changed = changed_on_disk(self._reading)
-        summary, services = overview(
-            self._switch.reconciler.layout.services,
-            self._switch.snapshot(),
-            health=self._health.settle(),
-            held=self._switch.reconciler.held,
-            baseline=self._meter.baseline(self._clock.now()),
-        )
+        summary, services = self._overview()
         return StatusDocument(
             version=piranha.__version__,
             pid=os.getpid(),
@@ -216,6 +213,36 @@ class Director:
             problems=list(self._problems(changed)),
             cluster=cluster_document(self._cluster()),
         )
+
+    def live(self, sequence: int) -> LiveFrame:
+        """A full frame of the live stream."""
+        summary, services = self._overview()
+        view = self._cluster()
+        return LiveFrame(
+            sequence=sequence,
+            full=True,
+            at=round(time.time(), 3),
+            role=view.role,
+            attached=view.attached,
+            peer=str((view.document.get("peer") or {}).get("role", "")),
+            version=piranha.__version__,
+            digest=self._reading.digest,
+            event=self.chronicle.log.last,
+            problems=len(self._problems(changed=changed_on_disk(self._reading))),
+            summary=summary,
+            total=total_of(services),
+            services=services,
+            gone=[],
+        )
+
+    def statistics(self, name: str, seconds: int) -> StatisticsDocument | None:
+        """The history of a service by its name or key, of all for an empty name; None for one that is not there."""
+        if not name:
+            return self._history.document(None, "", seconds)
+        for service in self._switch.reconciler.layout.services:
+            if name in (service.virtual.name, str(service.service.key)):
+                return self._history.document(service.service.key, name, seconds)
+        return None
 
     def services(self) -> ServicesDocument:
         now = self._clock.now()
@@ -308,6 +335,7 @@ class Director:
         repair, before = self._switch.converge(self._health.settle(), now)
         if before:
             self._meter.sample(before, now)
+            self._history.sample(before, now, time.time())
         return repair.difference
 
     async def _converge_forever(self) -> None:
@@ -347,6 +375,15 @@ class Director:
             return self._nanny.status(key)
         except KeyError:
             return None
+
+    def _overview(self) -> tuple[Summary, list[BriefService]]:
+        return overview(
+            self._switch.reconciler.layout.services,
+            self._switch.snapshot(),
+            health=self._health.settle(),
+            held=self._switch.reconciler.held,
+            baseline=self._meter.baseline(self._clock.now()),
+        )
 
     def _name_of(self, key: TargetKey) -> str:
         return self._names.get(key) or str(key)

@@ -25,8 +25,9 @@ class Summary(TypedDict):
 
 
 class BriefService(TypedDict):
-    """`by_hand`: it, or a value of it, was made with ipvsadm and stays."""
+    """`by_hand`: it, or a value of it, was made with ipvsadm and stays. `key` is `tcp 10.0.0.100:80`, `fwmark 5`."""
 
+    key: str
     name: str
     protocol: str
     address: str
@@ -39,6 +40,9 @@ class BriefService(TypedDict):
     servers_up: int
     connections: int
     connections_per_s: float
+    packets_per_s: float
+    in_bits_per_s: float
+    out_bits_per_s: float
 
 
 def overview(
@@ -81,7 +85,9 @@ def _line(
     name: str, status: ServiceStatus, state: ServiceState, servers: int, up: int, baseline: Baseline
 ) -> BriefService:
     key = status.service.key
+    rates = baseline.service(key, status.counters)
     return BriefService(
+        key=str(key),
         name=name,
         protocol=key.protocol.word,
         address=str(key.address),
@@ -93,5 +99,8 @@ def _line(
         servers=servers,
         servers_up=up,
         connections=sum(d.active_connections + d.inactive_connections for d in status.destinations),
-        connections_per_s=round(baseline.service(key, status.counters).connections_per_s, 1),
+        connections_per_s=round(rates.connections_per_s, 1),
+        packets_per_s=round(rates.in_packets_per_s + rates.out_packets_per_s, 1),
+        in_bits_per_s=round(8 * rates.in_bytes_per_s, 1),
+        out_bits_per_s=round(8 * rates.out_bytes_per_s, 1),
     )
