@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from piranha.importers.checks import CONNECT, Check
-from piranha.importers.ledger import Ledger, Place
+from piranha.importers.ledger import Ledger, Place, Verdict
 from piranha.importers.options import ImportOptions
 from piranha.model.address import IPAddress
 from piranha.model.configuration import (
@@ -238,13 +238,15 @@ def _common_check(draft: DraftVirtual, ledger: Ledger) -> Check:
                     message = f"the servers of {draft.name} have different checks, lvs.cf has one for a virtual server"
                     ledger.left(place, f"{message}: a connect to the port is checked instead")
         return CONNECT
-    if chosen.port is not None:
-        chosen = _with_port(draft, chosen, ledger)
     if draft.protocol is Protocol.UDP and chosen.send_program is None:
+        # lvs.cf checks by the protocol of the service; what speaks TCP would never be answered.
+        said = "lvs.cf checks a UDP service by UDP: its servers are down only when their port is unreachable"
         for server in draft.servers:
             for place, _ in server.checks:
-                said = "the server is asked by UDP: it is down only when its port is unreachable"
-                ledger.changed(place, said if chosen.is_connect else "the check goes by UDP")
+                ledger.note(place, Verdict.CHANGED if chosen == CONNECT else Verdict.LEFT, said)
+        return CONNECT
+    if chosen.port is not None:
+        chosen = _with_port(draft, chosen, ledger)
     return chosen
 
 

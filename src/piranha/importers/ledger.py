@@ -19,6 +19,8 @@ _SECRET_WORDS = re.compile(
     r"[\"'}]*\s*[=:,]?\s*(?P<rest>\S.*)$"
 )
 _SECRET_DEFINITION = re.compile(r"(?i)\$\{?\w*(?:pass|secret|key|token|auth|community)\w*\}?=(?P<rest>.+)$")
+_DEFINED = re.compile(r"\s*(?:@\^?\S*\s+)?\$([A-Za-z_]\w*)=")
+_USED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _CREDENTIALS = re.compile(r"://[^/\s\"'@]+@")
 
 
@@ -110,6 +112,7 @@ class Ledger:
 
     def entries(self) -> Iterator[Entry]:
         """Every line, in the order of reading. One without a verdict has nothing but blanks or a comment."""
+        definitions = self._secret_definitions()
         hidden = self._hidden_words()
         for file, lines in self._files.items():
             for number, line in enumerate(lines, start=1):
@@ -118,7 +121,7 @@ class Ledger:
                     verdict = Verdict.NOTHING if _is_blank(line.text) else Verdict.LEFT
                 yield Entry(
                     place=Place(file, number),
-                    text=_shortened(_without_secrets(line.text, hidden)),
+                    text=HIDDEN if id(line) in definitions else _shortened(_without_secrets(line.text, hidden)),
                     verdict=verdict,
                     remarks=tuple(_shortened(_masked(remark, hidden)) for remark in line.remarks),
                 )
@@ -132,6 +135,39 @@ class Ledger:
     def _first(self, file: str) -> _Line:
         self._files[file] = [_Line("")]
         return self._files[file][0]
+
+    def _secret_definitions(self) -> set[int]:
+        """The lines (by identity) of definitions that secrets are made of, wherever they stand and whatever failed."""
+        bodies: dict[str, list[list[_Line]]] = {}
+        wanted: list[str] = []
+        for lines in self._files.values():
+            at = 0
+            while at < len(lines):
+                defined = _DEFINED.match(lines[at].text)
+                secret = _SECRET_WORDS.search(lines[at].text)
+                if secret is not None:
+                    wanted.extend(_USED.findall(secret["rest"]))
+                begin = at
+                while defined is not None and lines[at].text.rstrip().endswith("\\") and at + 1 < len(lines):
+                    at += 1
+                if defined is not None:
+                    bodies.setdefault(defined[1], []).append(lines[begin : at + 1])
+                at += 1
+        found: set[int] = set()
+        seen: set[str] = set()
+        while wanted:
+            name = wanted.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            for body in bodies.get(name, ()):
+                for line in body:
+                    found.add(id(line))
+                    text = line.text.partition("=")[2] if line is body[0] else line.text
+                    wanted.extend(_USED.findall(text))
+                    for word in text.split():
+                        self.hide(word.strip("\"'\\"))
+        return found
 
     def _hidden_words(self) -> re.Pattern[str] | None:
         if not self._secrets:

@@ -113,6 +113,18 @@ def test_definitions_of_a_secret_are_hidden_wherever_they_stand() -> None:
     assert "Qsesame" not in str(report_document(judged(Dialect.KEEPALIVED, text)))
 
 
+@pytest.mark.parametrize(
+    "definition",
+    ["$A=Qsesame", "@main $A=Qsesame", "$A=${B}\n$B=Qsesame", "$A= \\\n  Qsesame", '$A="Qsesame with blanks"'],
+)
+def test_definitions_of_a_secret_are_hidden_whatever_fails(definition: str) -> None:
+    text = f"{definition}\n}}\nvrrp_instance V {{\n authentication {{\n  auth_pass $A\n }}\n}}\n"
+    outcome = judged(Dialect.KEEPALIVED, text)
+    assert outcome.text is None
+    assert "Qsesame" not in str(report_document(outcome))
+    assert "with blanks" not in str(report_document(outcome))
+
+
 def test_includes_read_plain_files_alone(tmp_path: Path) -> None:
     import os
 

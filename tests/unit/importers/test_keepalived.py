@@ -266,3 +266,19 @@ def test_a_range_that_is_too_wide() -> None:
     outcome = of_text(text)
     assert outcome.text is None
     assert "firewall mark" in remarks_of(outcome, "10.0.0.0/8")
+
+
+def test_an_unknown_checker_is_an_error() -> None:
+    outcome = of_text(one_server(inside="HTPP_GET {\n }"))
+    assert outcome.text is None
+    assert "no checker" in remarks_of(outcome, "HTPP_GET")
+
+
+def test_a_check_by_tcp_is_not_made_by_udp() -> None:
+    inside = "HTTP_GET {\n url {\n path /\n }\n connect_port 8080\n }"
+    outcome = usable(of_text(one_server(inside=inside, virtual="protocol UDP")))
+    assert outcome.configuration is not None
+    (virtual,) = outcome.configuration.virtuals
+    assert (virtual.send, virtual.expect, virtual.servers[0].port) == (None, None, 80)
+    assert verdict_of(outcome, "HTTP_GET") is Verdict.LEFT
+    assert "by UDP" in remarks_of(outcome, "HTTP_GET")

@@ -224,6 +224,7 @@ def test_a_proxys_method_may_be_chosen() -> None:
         ("listen a\n bind 192.0.2.1:1 ssl crt x\n server s 10.0.0.1:1\n", "TLS"),
         ("listen a\n bind 192.0.2.1:1\n server s 10.0.0.1:+5\n", "fixed port"),
         ("listen a\n bind 192.0.2.1:1\n server s 10.0.0.1:1 check inter soon\n", "no time"),
+        ("listen a\n option imap-check\n bind 192.0.2.1:1\n server s 10.0.0.1:1 check\n", "no check that is called"),
         (".if defined(X)\nlisten a\n", "conditions"),
         ("bind :1\n", "before every section"),
         ("listen 'a\n", "quotes"),

@@ -18,6 +18,7 @@ _ALONE = {
     "ssl-hello-chk": "https",
     "spop-check": "spop",
 }
+KNOWN = frozenset((*_ALONE, "tcp-check", "httpchk", "external-check"))
 _STATUS = re.compile(r"([0-9]{3})(?:-([0-9]{3}))?\Z")
 
 

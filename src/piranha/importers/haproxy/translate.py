@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from piranha.importers.draft import Draft, DraftServer, DraftVirtual
+from piranha.importers.haproxy.checking import KNOWN
 from piranha.importers.haproxy.sections import Line, Section, read
 from piranha.importers.haproxy.servers import ServerReader
 from piranha.importers.ledger import Ledger
@@ -174,7 +175,9 @@ class _Translator:
                 self._ledger.changed(line.place, "is the timeout of checks, where there is no `timeout check`")
             case ("timeout", _):
                 self._ledger.left(line.place, _ONE_TIMEOUT)
-            case ("option", word) if not word.endswith(("check", "chk")):
+            case ("option", word) if word.endswith(("check", "chk")) and word not in KNOWN:
+                self._ledger.error(line.place, f"HAProxy has no check that is called `{word}`")
+            case ("option", word) if word not in KNOWN:
                 self._ledger.left(line.place, f"option {word} has no counterpart in lvs.cf")
             case ("description", _):
                 self._ledger.left(line.place, "comments of lvs.cf stand behind #")

@@ -262,6 +262,11 @@ class ServiceReader:
             **{word: taker(time) for word, time in TIMES.items()},
             **dict.fromkeys(CHECKERS, checkers.append),
         }
+        for inner in statement.inner:
+            if inner.keyword not in CHECKERS and inner.keyword.upper().endswith(("_CHECK", "_GET")):
+                self._ledger.error(
+                    inner.place, f"keepalived has no checker `{inner.keyword}`: there are {' '.join(CHECKERS)}"
+                )
         walk(statement.inner, handlers, SERVER_LEFT, self._ledger)
         resolved = dict(times.values)
         for checker in checkers:
