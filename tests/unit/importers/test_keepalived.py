@@ -282,3 +282,8 @@ def test_a_check_by_tcp_is_not_made_by_udp() -> None:
     assert (virtual.send, virtual.expect, virtual.servers[0].port) == (None, None, 80)
     assert verdict_of(outcome, "HTTP_GET") is Verdict.LEFT
     assert "by UDP" in remarks_of(outcome, "HTTP_GET")
+
+
+def test_alpha_is_how_it_always_is() -> None:
+    assert verdict_of(usable(of_text(one_server(virtual="alpha"))), "alpha") is Verdict.CARRIED
+    assert verdict_of(usable(of_text(one_server(inside="alpha off"))), "alpha") is Verdict.LEFT

@@ -288,3 +288,13 @@ def test_unknown_bits_of_a_mark_are_told() -> None:
     text = "*mangle\n-A PREROUTING -d 192.0.2.9 -p tcp -j MARK --set-xmark 0x1/0xff\nCOMMIT\n"
     outcome = usable(imported_text(Dialect.MARKS, text))
     assert "other bits" in remarks_of(outcome, "--set-xmark")
+
+
+def test_a_long_list_of_ports_becomes_several_blocks() -> None:
+    ports = ",".join(str(port) for port in range(1000, 1200, 2))
+    rule = f"ip daddr 192.0.2.9 tcp dport {{ {ports} }} meta mark set 5"
+    text = f"table ip x {{\n chain c {{\n type filter hook prerouting priority 0\n {rule}\n }}\n}}\n"
+    outcome = imported_text(Dialect.MARKS, text)
+    assert usable(outcome).configuration is not None
+    assert outcome.configuration is not None
+    assert [len(block.ports) for block in outcome.configuration.marks] == [90, 10]

@@ -39,7 +39,6 @@ _LEFT: Mapping[str, str] = {
     "bind_port": "checks take any port of their own",
     "fwmark": "checks carry no mark",
     "warmup": "first checks are made at once, later ones are spread over the interval",
-    "alpha": "a server is out until its first good check, always",
     "log_all_failures": "`piranha status` shows why a server is down",
     "http_protocol": "checks speak HTTP/1.0",
     "fast_recovery": "one check covers everything, so that there is nothing to speed up",
@@ -101,6 +100,7 @@ class CheckerReader:
             "misc_path": self._take_command,
             "url": self._urls.append,
             "host": self._take_smtp_host,
+            "alpha": self._take_alpha,
         }
         handlers |= {word: self._time_taker(times, name) for word, name in TIMES.items()}
         walk(statement.inner, handlers, _LEFT, self._ledger)
@@ -171,6 +171,9 @@ class CheckerReader:
             self._ledger.left(statement.place, "check programs run as user nobody")
         self._ledger.carried(statement.place)
 
+    def _take_alpha(self, statement: Statement) -> None:
+        take_alpha(statement, self._ledger)
+
     def _take_smtp_host(self, statement: Statement) -> None:
         drop(statement, "checks go to the real server's own address and port", self._ledger)
 
@@ -210,6 +213,15 @@ def take_time(statement: Statement, name: str, times: Times, values: Values, led
         return
     times.values[name] = seconds
     ledger.carried(place)
+
+
+def take_alpha(statement: Statement, ledger: Ledger) -> None:
+    """Whether a server begins outside of the pool."""
+    remark = "a server is out until its first good check, always"
+    if _one(statement).lower() in ("off", "no", "false"):
+        ledger.left(statement.place, remark)
+    else:
+        ledger.carried(statement.place, remark)
 
 
 def _one(statement: Statement) -> str:

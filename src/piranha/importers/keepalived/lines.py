@@ -18,6 +18,7 @@ from piranha.importers.source import Source, SourceError
 MAX_LINES = 100_000
 MAX_WORK = 400_000
 """Lines looked at and replacements made, whether or not anything came of them."""
+_LETTERS_A_STEP = 200
 MAX_LINE = 65_536
 MAX_DEPTH = 20
 _DEFINITION = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)=(.*)\Z", re.DOTALL)
@@ -177,7 +178,7 @@ class Preprocessor:
             found = self._next_use(text)
             if found is None:
                 break
-            self._work(line.place)
+            self._work(line.place, 1 + (found.start() + len(text)) // _LETTERS_A_STEP)
             name = found["braced"] or found["bare"]
             value, lines = self._value(line.place, name, (found["arguments"] or "").strip())
             if lines is not None:
@@ -242,8 +243,8 @@ class Preprocessor:
         mend = "write its value into the file"
         raise SourceError(place, f"the environment variable {arguments} of keepalived is not known here", mend=mend)
 
-    def _work(self, place: Place) -> None:
-        self._state.work += 1
+    def _work(self, place: Place, steps: int = 1) -> None:
+        self._state.work += steps
         if self._state.work > MAX_WORK:
             raise SourceError(place, "the definitions and sequences never come to an end", mend="shorten them")
 

@@ -91,7 +91,6 @@ INSTANCE_LEFT: Mapping[str, str] = {
 VIRTUAL_LEFT: Mapping[str, str] = {
     "ha_suspend": "both directors check their servers always, so that a takeover finds them known",
     "smtp_alert": "Piranha sends no mail: its journal and `piranha status` say what happened",
-    "alpha": "a server is out until its first good check, always",
     "omega": "there are no scripts that would run at the end",
     "quorum": "lvs.cf has no quorum: the sorry server stands in when no server is left",
     "hysteresis": "lvs.cf has no quorum",
@@ -109,7 +108,6 @@ SERVER_LEFT: Mapping[str, str] = {
     "notify_up": "lvs.cf has no command for a single real server",
     "notify_down": "lvs.cf has no command for a single real server",
     "smtp_alert": "Piranha sends no mail: its journal and `piranha status` say what happened",
-    "alpha": "a server is out until its first good check, always",
     "warmup": "first checks are made at once, later ones are spread over the interval",
     "log_all_failures": "`piranha status` shows why a server is down",
 }

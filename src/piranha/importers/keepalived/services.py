@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from piranha.importers.draft import Draft, DraftServer, DraftVirtual
 from piranha.importers.keepalived.blocks import Statement
-from piranha.importers.keepalived.checkers import CHECKERS, TIMES, CheckerReader, Times, default_retry, take_time
+from piranha.importers.keepalived.checkers import (
+    CHECKERS,
+    TIMES,
+    CheckerReader,
+    Times,
+    default_retry,
+    take_alpha,
+    take_time,
+)
 from piranha.importers.keepalived.keys import keys_of
 from piranha.importers.keepalived.reasons import SERVER_LEFT, VIRTUAL_LEFT
 from piranha.importers.keepalived.walk import Handler, carry, drop, walk
@@ -176,6 +184,7 @@ class ServiceReader:
             "inhibit_on_failure": quiesce,
             "ip_family": family,
             "snmp_name": name,
+            "alpha": lambda inner: take_alpha(inner, self._ledger),
             "sorry_server": sorry.append,
             "real_server": servers.append,
             **{word.value: flag for word in SchedulerFlagWord},
@@ -259,6 +268,7 @@ class ServiceReader:
             "lb_kind": own_method,
             "virtualhost": host,
             "snmp_name": name,
+            "alpha": lambda inner: take_alpha(inner, self._ledger),
             **{word: taker(time) for word, time in TIMES.items()},
             **dict.fromkeys(CHECKERS, checkers.append),
         }

@@ -14,6 +14,9 @@ from piranha.importers.ledger import Ledger, Place
 from piranha.model.mark import EVERY_PORT, MOST_MARK, IPNetwork, MarkBlock, PortRange
 from piranha.model.service import Protocol
 
+MOST_PORTS = 90
+"""A line of lvs.cf has at most 100 words; a longer list becomes several blocks."""
+
 
 @dataclass(slots=True, kw_only=True)
 class FoundRule:
@@ -61,6 +64,9 @@ def _blocks(rule: FoundRule) -> list[MarkBlock]:
     # Ports without a protocol are those of all three; a block has one protocol or any.
     ports = () if EVERY_PORT in rule.ports else tuple(PortRange(max(one.first, 1), one.last) for one in rule.ports)
     protocols = rule.protocols or (Protocol.IP,)
+    parts = [ports[at : at + MOST_PORTS] for at in range(0, len(ports), MOST_PORTS)] or [()]
     return [
-        MarkBlock(mark=rule.mark, addresses=rule.addresses, protocol=protocol, ports=ports) for protocol in protocols
+        MarkBlock(mark=rule.mark, addresses=rule.addresses, protocol=protocol, ports=part)
+        for protocol in protocols
+        for part in parts
     ]
