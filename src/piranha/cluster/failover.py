@@ -60,6 +60,8 @@ from piranha.model.configuration import ProfileChoice
 LEASE_LOST_SHOWN_NS = 60 * SECOND
 ALONE_ANNOUNCE_NS = SECOND
 """How often an active director announces while its peer is silent: the peer may have claimed and yielded unheard."""
+OWN_PROBE_NS = SECOND
+"""How often it asks the wire who has its own VIP while all is well: a real server may have it too, and answer for it."""
 
 
 class Failover(Conflict):
@@ -91,7 +93,7 @@ class Failover(Conflict):
         self._commands = commands
         kind = type(event)
         if kind is not GateState and self.state in LEASED and now >= self.lease_until:
-            self._lose_lease("this director was held up for longer than its lease")
+            self._lose_lease("its lease ran out: it was held up, or no heartbeat could leave")
         self._rules[kind](event)
         if self.state is not State.STOPPED:
             at = self._next_at()
@@ -123,7 +125,7 @@ class Failover(Conflict):
     def _on_woke(self, event: Woke) -> None:
         if self.state in LEASED:
             if event.lag_ns > self.settings.timing.lease_ns:
-                self._lose_lease("this director was held up for longer than its lease")
+                self._lose_lease("its lease ran out: it was held up, or no heartbeat could leave")
         else:
             self._on_late(event)
 
@@ -149,7 +151,7 @@ class Failover(Conflict):
         return self.state is State.STOPPED
 
     def _beat(self) -> None:
-        """The regular heartbeat; missed ones are skipped. An active one whose peer is silent asks the wire for its own VIP."""
+        """The regular heartbeat; missed ones are skipped. An active one asks the wire for its own VIP: seldom, at each beat while its peer is silent."""
         period_ns = self.settings.timing.heartbeat_ns
         self._next_heartbeat_at += period_ns
         if self._next_heartbeat_at <= self._now:
@@ -158,7 +160,7 @@ class Failover(Conflict):
         if self.state not in LEASED:
             return
         silent = not self._peer_is_fresh()
-        if silent or self._now < self.doubts_until:
+        if silent or self._now < self.doubts_until or self._now - self._asked_at >= OWN_PROBE_NS:
             self._ask_wire()
         if silent:
             self._announcements.hasten(self._now + ALONE_ANNOUNCE_NS)

@@ -91,6 +91,7 @@ class Ownership:
         """Until then our heartbeats tell the peer to take over, and we leave the VIPs to it."""
         self._clone_until = NEVER
         self._flags_sent = Flag(0)
+        self._asked_at = NEVER
 
     # ---- what we can do ----
 
@@ -202,6 +203,7 @@ class Ownership:
             self._send()
 
     def _ask_wire(self) -> None:
+        self._asked_at = self._now
         self._do(SendProbe())
 
     def _announce(self) -> None:

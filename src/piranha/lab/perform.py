@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import select
-import subprocess
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-from piranha.base.errors import PiranhaError
-from piranha.lab import namespace as netns
 from piranha.lab.cluster import Lab
-from piranha.lab.process import python_command, python_environment
 from piranha.lab.readiness import ask_name
+from piranha.lab.reporter import Reporter, traffic
 from piranha.lab.story import (
     Answered,
     Command,
@@ -33,8 +28,6 @@ from piranha.lab.topology import CLIENT, UDP_PORT, VIP4
 REQUEST_TIMEOUT_S = 2.0
 DOWNLOADS = 8
 PROBE_MS = 5
-_REPORT_TIMEOUT_S = 30.0
-_END_TIMEOUT_S = 10.0
 
 
 class Stage(Protocol):
@@ -54,50 +47,6 @@ class View(Protocol):
     def announce(self, command: Command) -> None: ...
 
 
-class Traffic:
-    """`piranha.lab.traffic` in the client's namespace, as a child. Raises PiranhaError when it fails or does not answer."""
-
-    def __init__(self, namespace: str, *options: str) -> None:
-        with netns.entered(namespace):
-            self._child = subprocess.Popen(
-                python_command("-m", "piranha.lab.traffic", "--vip", str(VIP4), *options), env=python_environment(),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
-            )  # fmt: skip
-        self._line()
-
-    def mark(self) -> None:
-        self._say("mark")
-
-    def report(self) -> dict[str, Any]:
-        self._say("report")
-        return self._line()
-
-    def close(self) -> None:
-        self._child.kill()
-        self._child.wait(_END_TIMEOUT_S)
-        for stream in (self._child.stdin, self._child.stdout):
-            if stream is not None:
-                stream.close()
-
-    def _say(self, word: str) -> None:
-        assert self._child.stdin is not None
-        try:
-            self._child.stdin.write(word + "\n")
-            self._child.stdin.flush()
-        except OSError:
-            raise PiranhaError("the client's downloads have ended") from None
-
-    def _line(self) -> dict[str, Any]:
-        assert self._child.stdout is not None
-        ready, _, _ = select.select([self._child.stdout], [], [], _REPORT_TIMEOUT_S)
-        line = self._child.stdout.readline() if ready else ""
-        if not line:
-            self.close()
-            raise PiranhaError("the client's downloads do not flow")
-        report: dict[str, Any] = json.loads(line)
-        return report
-
-
 class LabStage:
     """The stage that a real lab is."""
 
@@ -106,7 +55,7 @@ class LabStage:
         self._topology = lab.topology()
         self._client = self._topology.namespace(CLIENT)
         self._port = port
-        self._traffic: Traffic | None = None
+        self._traffic: Reporter | None = None
 
     def request(self) -> Event:
         try:
@@ -142,8 +91,8 @@ class LabStage:
             case StartServer(server):
                 self._lab.start(server)
             case OpenDownloads():
-                self._traffic = Traffic(
-                    self._client, "--port", str(self._port), "--udp-port", str(UDP_PORT),
+                self._traffic = traffic(
+                    self._client, "--vip", str(VIP4), "--port", str(self._port), "--udp-port", str(UDP_PORT),
                     "--downloads", str(DOWNLOADS), "--probe-ms", str(PROBE_MS),
                 )  # fmt: skip
             case PowerOff(director):

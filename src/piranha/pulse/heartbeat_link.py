@@ -14,6 +14,7 @@ MESSAGES_AT_ONCE = 256
 """Read from a link in one turn; a flood does not keep the loop from its timers."""
 _RECEIVE_BYTES = 256 * 1024
 _PRIORITY = 7
+_EVERYBODY4, _EVERYBODY6 = "255.255.255.255", "ff02::1"
 _SO_PRIORITY = getattr(socket, "SO_PRIORITY", 12)
 
 
@@ -56,6 +57,7 @@ class HeartbeatLink:
                 f"no heartbeats from {ours} to {theirs}, UDP port {port} ({error.strerror})",
                 mend="is the address on an interface, and the port free?",
             ) from error
+        self._wide: tuple[socket.socket, tuple[str, int]] | None = None
 
     @property
     def name(self) -> str:
@@ -79,6 +81,37 @@ class HeartbeatLink:
         self.last_error = ""
         return True
 
+    def send_widely(self, message: bytes) -> None:
+        """To every host of the link: a message that leaves although nobody answers for the peer's address.
+
+        The kernel keeps a unicast message back until it knows the peer's MAC, and a dead peer's nobody tells it: no heartbeat
+        would leave, and the lease of the one director that is left would run out.
+        """
+        if not self.device:
+            return
+        try:
+            if self._wide is None:
+                self._wide = self._open_wide()
+            wide, target = self._wide
+            wide.sendto(message, target)
+        except OSError as error:
+            self.last_error = error.strerror or str(error)
+
+    def _open_wide(self) -> tuple[socket.socket, tuple[str, int]]:
+        wide = socket.socket(self._socket.family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        try:
+            wide.setsockopt(socket.SOL_SOCKET, _SO_PRIORITY, _PRIORITY)
+            wide.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.device.encode())
+            wide.bind((str(self.ours), 0))
+            if self.ours.version == 4:
+                wide.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+                return wide, (_EVERYBODY4, self.port)
+            wide.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+            return wide, (_EVERYBODY6, self.port)
+        except BaseException:
+            wide.close()
+            raise
+
     def receive(self) -> list[bytes]:
         """What has come, at most `MESSAGES_AT_ONCE`."""
         found: list[bytes] = []
@@ -94,6 +127,8 @@ class HeartbeatLink:
 
     def close(self) -> None:
         self._socket.close()
+        if self._wide is not None:
+            self._wide[0].close()
 
     def _send_again(self, message: bytes) -> bool:
         try:

@@ -310,11 +310,15 @@ class Shell:
         macs = self._wire.macs()
         for link in self._links:
             now = self._clock()
-            link.send(
-                self._voice.say(active=command.active, term=command.term, flags=command.flags, macs=macs, now=now)
-            )
+            message = self._voice.say(active=command.active, term=command.term, flags=command.flags, macs=macs, now=now)
+            link.send(message)
+            if command.active and self._nobody_is_heard(now):
+                link.send_widely(message)
         if command.active:
             self._wire.renew(self._clock())
+
+    def _nobody_is_heard(self, now: int) -> bool:
+        return all(now - link.heard_at > self._settings.timing.dead_ns for link in self._links)
 
     # ---- the machine ----
 
