@@ -6,16 +6,19 @@ import asyncio
 import os
 import select
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from piranha.base.clock import MonotonicClock
 from piranha.base.errors import PiranhaError
+from piranha.cluster.identity import CERTIFICATE_FILE, KEY_FILE, own_certificate
 from piranha.dataplane.port import SyncDaemon, SyncRole
 from piranha.lab import namespace as netns
 from piranha.model.address import IPAddress
@@ -29,15 +32,18 @@ from tests.unit.sync.fake_table import FakeTable, connection
 
 LONG_S = 60.0
 HERE, THERE, STRANGER = (f"127.0.77.{number}" for number in (1, 2, 3))
+Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
 NAMES = [f"pse{os.getpid() % 10000}-{end}" for end in "ab"]
 
 
 class Director:
     """A table, a role, and the engine between them."""
 
-    def __init__(self, local: str, peer: str, port: int, role: PairRole) -> None:
+    def __init__(self, local: str, peer: str, port: int, role: PairRole, tls: Contexts | None = None) -> None:
         self.table, self.role = FakeTable(), SettableRole(role)
         ends = LinkEnds(local=ip_address(local), peer=ip_address(peer), port=port)
+        if tls is not None:
+            ends = replace(ends, server_tls=tls[0], client_tls=tls[1])
         settings = SyncSettings(enabled=True, link_port=port)
         self.engine = SyncEngine(self.table, settings, self.role, MonotonicClock(), ends)
         self.states: list[SyncState] = []
@@ -56,12 +62,15 @@ async def until(done: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-def play(scene: Callable[[Director, Director], Awaitable[None]]) -> None:
+def play(
+    scene: Callable[[Director, Director], Awaitable[None]], tls: tuple[Contexts | None, Contexts | None] = (None, None)
+) -> None:
     """An active director and its backup, both running."""
 
     async def work() -> None:
         port = free_port()
-        active, backup = Director(HERE, THERE, port, PairRole.ACTIVE), Director(THERE, HERE, port, PairRole.BACKUP)
+        active = Director(HERE, THERE, port, PairRole.ACTIVE, tls[0])
+        backup = Director(THERE, HERE, port, PairRole.BACKUP, tls[1])
         tasks = [asyncio.create_task(director.engine.run()) for director in (active, backup)]
         try:
             await scene(active, backup)
@@ -130,6 +139,53 @@ def test_only_the_partner_is_answered() -> None:
         writer.close()
 
     play(scene)
+
+
+def contexts(own: Path, peers: str) -> Contexts:
+    """Server's and client's: our certificate, and belief in exactly the other's."""
+    made = []
+    for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT):
+        context = ssl.SSLContext(protocol)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=peers)
+        context.load_cert_chain(own / CERTIFICATE_FILE, own / KEY_FILE)
+        made.append(context)
+    return made[0], made[1]
+
+
+def certificates(home: Path) -> dict[str, str]:
+    found = {}
+    for number, name in enumerate(("here", "there", "stranger"), 1):
+        (home / name).mkdir(mode=0o700)
+        found[name] = own_certificate(home / name, bytes([number]) * 8)
+    return found
+
+
+def test_with_keys_the_table_goes_over_tls(tmp_path: Path) -> None:
+    known = certificates(tmp_path)
+    tls = contexts(tmp_path / "here", known["there"]), contexts(tmp_path / "there", known["here"])
+
+    async def scene(active: Director, backup: Director) -> None:
+        active.table.put(np.concatenate([connection(port) for port in range(100)]))
+        await until(lambda: backup.engine.state is SyncState.IN_STEP)
+        assert backup.table.states() == active.table.states()
+
+    play(scene, tls)
+
+
+@pytest.mark.parametrize("keys", ["stranger", ""])
+def test_a_partner_without_the_right_keys_gets_nothing(tmp_path: Path, keys: str) -> None:
+    known = certificates(tmp_path)
+    wrong = contexts(tmp_path / keys, known["here"]) if keys else None
+
+    async def scene(active: Director, backup: Director) -> None:
+        active.table.put(connection(1))
+        await until(lambda: backup.engine.state is SyncState.ALONE)
+        assert backup.table.rows == []
+        assert active.engine.view()["told_entries"] == 0
+
+    play(scene, (contexts(tmp_path / "here", known["there"]), wrong))
 
 
 def test_without_anything_to_do_it_is_off() -> None:

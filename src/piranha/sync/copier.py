@@ -14,18 +14,27 @@ _ANY_GROUP = 0
 
 
 class Copier:
-    """One session. `run` never returns, and raises ConnectionError, TimeoutError or StreamError.
+    """One session. `greeted` is called when a partner answers, `complete` when all it had is here.
+
+    `run` never returns, and raises ConnectionError, TimeoutError or StreamError.
 
     A backup takes all that the active director says. Otherwise nobody knows whose entry is the newer one: until the copy
     is complete those that are here stay as they are.
     """
 
     def __init__(
-        self, opened: ByteStream, intake: Intake, *, role: Callable[[], PairRole], complete: Callable[[int], None]
+        self,
+        opened: ByteStream,
+        intake: Intake,
+        *,
+        role: Callable[[], PairRole],
+        greeted: Callable[[], None],
+        complete: Callable[[int], None],
     ) -> None:
         self._stream = opened
         self._intake = intake
         self._role = role
+        self._greeted = greeted
         self._complete = complete
         self._is_complete = False
         self._teller = ""
@@ -37,6 +46,7 @@ class Copier:
             match kind:
                 case Kind.HELLO:
                     self._teller = stream.unpack_hello(body)
+                    self._greeted()
                 case Kind.ENTRIES:
                     self._intake.accept(list(stream.datagrams_of(body)), _ANY_GROUP, keep=self._keeps())
                 case Kind.COMPLETE:

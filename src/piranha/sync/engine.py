@@ -65,7 +65,8 @@ class SyncEngine:
         self._copied = False
         self._unanswered_since: float | None = None
         self._calls: list[Callable[[], None]] = []
-        self._state = SyncState.OFF
+        # Before `run` has looked nobody may take the copy for complete.
+        self._state = SyncState.WAITING if settings.enabled and settings.link_port else SyncState.OFF
         table.daemons.host(self._changed.set)
         roles.on_change(self._changed.set)
 
@@ -200,9 +201,14 @@ class SyncEngine:
             self._copying = self._copied = False
 
     async def _be_copied_to(self, opened: ByteStream, _: str) -> None:
+        copier = Copier(
+            opened, self._intake, role=lambda: self._roles.role, greeted=self._greeted, complete=self._complete
+        )
+        await copier.run()
+
+    def _greeted(self) -> None:
         self._copying, self._unanswered_since = True, None
         self._judge()
-        await Copier(opened, self._intake, role=lambda: self._roles.role, complete=self._complete).run()
 
     def _complete(self, entries: int) -> None:
         logger.info("connection table copied entries=%d", entries)

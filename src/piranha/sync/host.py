@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from piranha.base.clock import Clock
+from piranha.base.errors import PiranhaError
 from piranha.dataplane.ebpf.synctable import SyncTable
 from piranha.dataplane.port import DataPlane
 from piranha.model.address import IPAddress
@@ -35,7 +36,8 @@ class LinkSecurity:
 
 class SyncHost:
     """`run` until cancelled. `addresses` lists this host's addresses, by which it finds its place in the pair;
-    it may block.
+    it may block. `security` is asked now and then, in the event loop: the same object as long as the keys are the same;
+    None is a link without TLS, and PiranhaError no link at all.
 
     On the IPVS plane there is no engine: the kernel's daemons do the work, and no table is copied.
     """
@@ -48,10 +50,11 @@ class SyncHost:
         clock: Clock,
         *,
         addresses: Callable[[], frozenset[IPAddress]],
-        security: LinkSecurity | None = None,
+        security: Callable[[], LinkSecurity | None] = lambda: None,
     ) -> None:
         self._addresses = addresses
         self._security = security
+        self._link_problem = ""
         self._configuration = configuration
         self._settings = SyncSettings.of(configuration)
         self._plane = plane
@@ -91,8 +94,7 @@ class SyncHost:
             view = self._engine.view()
         else:
             view = _view_of_the_kernels(self._plane, self._roles.role, self.state)
-        if self._conductor.problem:
-            view["problems"].insert(0, self._conductor.problem)
+        view["problems"][:0] = [text for text in (self._conductor.problem, self._link_problem) if text]
         return view
 
     async def run(self) -> None:
@@ -124,12 +126,18 @@ class SyncHost:
         pair = link_addresses(self._configuration, own)
         if pair is None:
             return None
+        try:
+            security = self._security()
+        except PiranhaError as error:
+            self._link_problem = f"no pair link: {error}"
+            return None
+        self._link_problem = ""
         return LinkEnds(
             local=pair[0],
             peer=pair[1],
             port=port,
-            server_tls=self._security.server if self._security else None,
-            client_tls=self._security.client if self._security else None,
+            server_tls=security.server if security else None,
+            client_tls=security.client if security else None,
         )
 
 

@@ -61,7 +61,7 @@ class Pair:
         self.teller = Teller(
             there, self.source.departures(_no_rule), Tally(), self.clock, peer="p", role=lambda: theirs.value
         )
-        self.copier = Copier(here, self.intake, role=lambda: mine, complete=self.completed.append)
+        self.copier = Copier(here, self.intake, role=lambda: mine, greeted=lambda: None, complete=self.completed.append)
         self.ends = (here, there)
 
     async def until(self, done: Callable[[], bool]) -> None:
