@@ -127,6 +127,21 @@ def test_a_partner_that_goes_is_noticed_and_one_that_comes_back_is_found() -> No
     asyncio.run(work())
 
 
+def test_an_entry_is_bound_as_soon_as_its_server_is_there() -> None:
+    async def scene(active: Director, backup: Director) -> None:
+        row = connection(1)
+        backup.table.missing.add(row["server"][0].tobytes())
+        active.table.put(row)
+        await until(lambda: backup.engine.view()["waiting"] == 1)
+        backup.table.missing.clear()
+        backup.table.edition += 1
+        backup.table.watcher()
+        await until(lambda: backup.table.states() == {1: 1})
+        assert backup.engine.view()["waiting"] == 0
+
+    play(scene)
+
+
 def test_only_the_partner_is_answered() -> None:
     async def scene(active: Director, backup: Director) -> None:
         await until(lambda: backup.engine.state is SyncState.IN_STEP)

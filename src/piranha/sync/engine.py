@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 from piranha.base.clock import Clock
@@ -36,6 +36,8 @@ class SyncedTable(WayIn, Protocol):
     """A table that both tells and takes (`dataplane/ebpf/synctable.py`)."""
 
     daemons: SyncDaemons
+
+    def watch(self, changed: Callable[[], None]) -> None: ...
 
     def departures(self, rule: Rule) -> Outgoing: ...
 
@@ -68,6 +70,7 @@ class SyncEngine:
         # Before `run` has looked nobody may take the copy for complete.
         self._state = SyncState.WAITING if settings.enabled and settings.link_port else SyncState.OFF
         table.daemons.host(self._changed.set)
+        table.watch(self._changed.set)
         roles.on_change(self._changed.set)
 
     # ---- what others ask ----
@@ -123,12 +126,11 @@ class SyncEngine:
                 while True:
                     await self._converge(group)
                     self._judge()
-                    try:
+                    with suppress(TimeoutError):
                         async with asyncio.timeout(_KEEP_EVERY_S):
                             await self._changed.wait()
-                    except TimeoutError:
-                        self._intake.keep()
                     self._changed.clear()
+                    self._intake.keep()
         finally:
             self._running.clear()
 

@@ -65,7 +65,10 @@ class FakeTable:
         self.missing: set[bytes] = set()
         self.refusal = ""
         self.edition = 0
-        self.hosted: Callable[[], None] | None = None
+        self.watcher: Callable[[], None] = lambda: None
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self.watcher = changed
 
     def departures(self, rule: Rule) -> FakeListener:
         return FakeListener(self)

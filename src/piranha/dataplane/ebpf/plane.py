@@ -97,9 +97,8 @@ class EbpfPlane:
         self._ticker = False
         self._next_line = 0
         self._locality = Locality(tables)
-        self._edition = 0
         self._daemons = SyncDaemons()
-        self.sync_table = SyncTable(tables, lambda: self._edition, self._daemons)
+        self.sync_table = SyncTable(tables, self._daemons)
 
     @staticmethod
     def open(paths: Paths, settings: PlaneSettings, clock: Clock | None = None) -> EbpfPlane:
@@ -153,8 +152,8 @@ class EbpfPlane:
                     done += 1
         finally:
             self._records.publish()
-            self._edition += done
             if done:
+                self.sync_table.touch()
                 self._resolve()
 
     def timeouts(self) -> Timeouts:

@@ -12,18 +12,24 @@ from piranha.dataplane.exchange import Entries
 
 
 class SyncTable:
-    """`edition` grows whenever services or destinations change."""
+    """`edition` grows whenever services or destinations change, and `watch` has that told."""
 
-    def __init__(self, tables: Tables, edition: Callable[[], int], daemons: SyncDaemons) -> None:
+    def __init__(self, tables: Tables, daemons: SyncDaemons) -> None:
         self.daemons = daemons
+        self.edition = 0
         self._tables = tables
-        self._edition = edition
+        self._changed: Callable[[], None] = lambda: None
         self._arrivals: Arrivals | None = None
         self._seen = -1
 
-    @property
-    def edition(self) -> int:
-        return self._edition()
+    def touch(self) -> None:
+        """Services or destinations changed."""
+        self.edition += 1
+        self._changed()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called after each change of services or destinations."""
+        self._changed = changed
 
     def departures(self, rule: Rule) -> Departures:
         """A new listener, who knows nothing yet."""
