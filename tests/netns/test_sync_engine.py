@@ -133,10 +133,12 @@ def test_an_entry_is_bound_as_soon_as_its_server_is_there() -> None:
         backup.table.missing.add(row["server"][0].tobytes())
         active.table.put(row)
         await until(lambda: backup.engine.view()["waiting"] == 1)
+        assert backup.engine.state is SyncState.COPYING, "its connections cannot be served yet"
         backup.table.missing.clear()
         backup.table.edition += 1
         backup.table.watcher()
         await until(lambda: backup.table.states() == {1: 1})
+        await until(lambda: backup.engine.state is SyncState.IN_STEP)
         assert backup.engine.view()["waiting"] == 0
 
     play(scene)

@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 ANSWER_WITHIN_S = 3.0
 """A partner that does not answer for so long is not there."""
+SETTLE_S = 10.0
+"""So long after a copy entries may wait for servers that are not checked yet, before the copy counts as complete."""
 _KEEP_EVERY_S = 1.0
 
 
@@ -65,6 +67,7 @@ class SyncEngine:
         self._tellers: list[Teller] = []
         self._copying = False
         self._copied = False
+        self._copied_at = 0.0
         self._unanswered_since: float | None = None
         self._calls: list[Callable[[], None]] = []
         # Before `run` has looked nobody may take the copy for complete.
@@ -214,7 +217,7 @@ class SyncEngine:
 
     def _complete(self, entries: int) -> None:
         logger.info("connection table copied entries=%d", entries)
-        self._copied = True
+        self._copied, self._copied_at = True, self._clock.now()
         self._judge()
 
     def _not_copied(self) -> None:
@@ -236,8 +239,11 @@ class SyncEngine:
             return SyncState.OFF
         if self._roles.role is PairRole.ACTIVE:
             return SyncState.SOURCE
-        if not self._linked or self._copied:
+        if not self._linked:
             return SyncState.IN_STEP  # a kernel's daemon hands no table over: nothing to wait for
+        if self._copied:
+            unsettled = len(self._intake.waiting) and self._clock.now() - self._copied_at < SETTLE_S
+            return SyncState.COPYING if unsettled else SyncState.IN_STEP
         if self._copying:
             return SyncState.COPYING
         since = self._unanswered_since
