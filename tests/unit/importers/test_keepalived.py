@@ -30,7 +30,7 @@ def of_text(text: str, **others: str):
 
 def one_server(inside: str = "", virtual: str = "", address: str = "10.0.0.11 80") -> str:
     return (
-        f"virtual_server 192.0.2.100 80 {{\n delay_loop 6\n {virtual}\n"
+        f"virtual_server 192.0.2.100 80 {{\n delay_loop 6\n protocol TCP\n {virtual}\n"
         f" real_server {address} {{\n  weight 1\n {inside}\n }}\n}}\n"
     )
 
@@ -178,7 +178,7 @@ def test_persistence_zero_is_ignored_as_keepalived_does() -> None:
 
 def test_servers_with_different_checks_are_connected_to() -> None:
     text = (
-        "virtual_server 192.0.2.100 81 {\n"
+        "virtual_server 192.0.2.100 81 {\n protocol TCP\n"
         " real_server 10.0.0.11 81 {\n  HTTP_GET {\n   url {\n    path /a\n   }\n  }\n }\n"
         " real_server 10.0.0.12 81 {\n  TCP_CHECK {\n  }\n }\n}\n"
     )
@@ -287,3 +287,21 @@ def test_a_check_by_tcp_is_not_made_by_udp() -> None:
 def test_alpha_is_how_it_always_is() -> None:
     assert verdict_of(usable(of_text(one_server(virtual="alpha"))), "alpha") is Verdict.CARRIED
     assert verdict_of(usable(of_text(one_server(inside="alpha off"))), "alpha") is Verdict.LEFT
+
+
+def test_a_service_without_a_protocol_is_an_error() -> None:
+    outcome = of_text(one_server().replace(" protocol TCP\n", ""))
+    assert outcome.text is None
+    assert "keepalived 2 takes UDP" in remarks_of(outcome, "virtual_server")
+
+
+def test_the_number_of_an_instance_is_that_of_its_sync_daemon() -> None:
+    found = usable(imported(KEEPALIVED, "keepalived/old-names.conf")).configuration
+    assert found is not None
+    assert (found.syncdaemon, found.syncd_iface, found.syncd_id) == (True, "eth1", 51)
+    text = (
+        "global_defs {\n lvs_sync_daemon eth1 VI_9\n}\nvrrp_instance VI_9 {\n virtual_router_id 9\n}\n" + one_server()
+    )
+    found = usable(of_text(text)).configuration
+    assert found is not None
+    assert found.syncd_id == 9

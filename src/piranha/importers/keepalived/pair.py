@@ -35,6 +35,7 @@ class _Instance:
     name: str
     master: bool | None = None
     device: str = ""
+    number: int = 0
     own: tuple[Place, IPAddress] | None = None
     peers: list[tuple[Place, IPAddress]] = field(default_factory=list)
     vips: list[Vip] = field(default_factory=list)
@@ -51,6 +52,7 @@ class PairReader:
         self._instances: list[_Instance] = []
         self._commands: dict[str, Place] = {}
         self._sync_place: Place | None = None
+        self._sync_instance = ""
         self._places: dict[str, Place] = {}
 
     def take_globals(self, statement: Statement) -> None:
@@ -91,6 +93,7 @@ class PairReader:
         handlers = {
             "interface": lambda inner: None,
             "state": lambda inner: self._take_state(instance, inner),
+            "virtual_router_id": lambda inner: self._take_number(instance, inner),
             "priority": lambda inner: self._take_priority(instance, inner),
             "advert_int": self._take_rhythm,
             "nopreempt": lambda inner: self._take_preemption(inner, failback=False),
@@ -102,8 +105,8 @@ class PairReader:
             "virtual_ipaddress": lambda inner: self._take_vips(instance, inner),
             "virtual_ipaddress_excluded": lambda inner: self._take_vips(instance, inner),
             "track_interface": self._take_links,
-            "lvs_sync_daemon_interface": self._take_sync,
-            "lvs_sync_daemon_inteface": self._take_sync,
+            "lvs_sync_daemon_interface": lambda inner: self._take_old_sync(instance, inner),
+            "lvs_sync_daemon_inteface": lambda inner: self._take_old_sync(instance, inner),
             **{word: self._command_taker(instance, "INSTANCE") for word in _SCRIPTS},
         }
         if statement.first("nopreempt", "preempt") is None and self._draft.pair.failback is False:
@@ -123,6 +126,10 @@ class PairReader:
                 self._draft.devices.setdefault(vip.address, VipDevice(device=vip.device, mask=mask))
         self._settle_vips()
         self._settle_directors()
+        for instance in self._instances:
+            if self._sync_instance and instance.name == self._sync_instance and self._sync_place is not None:
+                self._set(syncd_id=instance.number)
+                self._ledger.changed(self._sync_place, f"syncd_id = {instance.number}, the number of {instance.name}")
         pair = self._draft.pair
         if pair.syncdaemon and not pair.backup_active and self._sync_place is not None:
             self._ledger.changed(self._sync_place, "has no effect until a backup is named")
@@ -213,6 +220,10 @@ class PairReader:
             return
         instance.master = word == "MASTER"
         self._ledger.changed(statement.place, "says which director is primary: both have the same lvs.cf")
+
+    def _take_number(self, instance: _Instance, statement: Statement) -> None:
+        instance.number = self._values.number(statement.place, _one(statement), "virtual_router_id", 1, 255) or 0
+        self._ledger.left(statement.place, "there is no VRRP: the pair knows itself by its key (`piranha pair`)")
 
     def _take_priority(self, instance: _Instance, statement: Statement) -> None:
         priority = self._values.number(statement.place, _one(statement), "a priority", 1, 255)
@@ -321,12 +332,17 @@ class PairReader:
         self._set(**{name: command})
         self._ledger.changed(place, f"becomes {name}")
 
+    def _take_old_sync(self, instance: _Instance, statement: Statement) -> None:
+        self._take_sync(statement)
+        if len(statement.arguments) == 1:
+            self._sync_instance = instance.name
+
     def _take_sync(self, statement: Statement) -> None:
         words = list(statement.arguments)
         if not words:
             self._ledger.error(statement.place, "the interface is missing")
             return
-        self._sync_place = statement.place
+        self._sync_place, self._sync_instance = statement.place, ""
         self._set(syncdaemon=True, syncd_iface=words.pop(0))
         self._ledger.carried(statement.place, "becomes syncdaemon = 1")
         bounds = {"id": ("syncd_id", 0, 255), "maxlen": ("syncd_maxlen", 1, 65507), "port": ("syncd_port", 1, 65535)}
@@ -341,11 +357,15 @@ class PairReader:
             elif word == "group" and words:
                 self._set(syncd_group=self._values.address(statement.place, words.pop(0)))
             elif word == "inst" and words:
-                words.pop(0)
+                self._sync_instance = words.pop(0)
             elif word.isdecimal():
                 number = self._values.number(statement.place, word, "id", 0, 255)
                 if number is not None:
                     self._set(syncd_id=number)
+            else:
+                self._sync_instance = word
+        if "id" in statement.arguments:
+            self._sync_instance = ""
 
     def _take_timeouts(self, statement: Statement) -> None:
         words = list(statement.arguments)

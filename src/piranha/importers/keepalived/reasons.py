@@ -49,7 +49,6 @@ GLOBAL_LEFT: Mapping[str, str] = {
     "no_checker_emails": _NO_MAIL,
 }
 INSTANCE_LEFT: Mapping[str, str] = {
-    "virtual_router_id": "there is no VRRP: the pair knows itself by its key (`piranha pair`)",
     "authentication": "heartbeats are sealed with the pair's key (`piranha pair`)",
     "garp_*": _ANNOUNCED,
     "smtp_alert": _NO_MAIL,

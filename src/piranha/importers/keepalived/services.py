@@ -77,6 +77,9 @@ class ServiceReader:
         pattern = self._virtual(statement)
         if not pattern.servers:
             self._ledger.changed(statement.place, "it has no real server (keepalived leaves it out then)")
+        if statement.first("protocol") is None and any(not key.mark for key in keys):
+            message = "no protocol is named: keepalived 2 takes UDP then, older ones TCP"
+            self._ledger.error(statement.place, f"{message}: write `protocol TCP` or `protocol UDP`")
         version = _version_of(pattern, statement)
         for key in keys:
             made = replace(

@@ -93,10 +93,18 @@ class NftReader:
             word = rest.pop(0)
             if word in ("ip", "ip6") and rest[:1] == ["daddr"]:
                 rest.pop(0)
-                rule.addresses = tuple(self._networks(place, _set(rest)))
+                wanted = _set(rest)
+                if any(text[:1] in ("@", "$") for text in wanted):
+                    rule.reason = f"mark blocks name their addresses, they have no set like {' '.join(wanted)}"
+                    return rule
+                rule.addresses = tuple(self._networks(place, wanted))
             elif word in ("tcp", "udp", "sctp", "th") and rest[:1] == ["dport"]:
                 rest.pop(0)
-                rule.ports = tuple(self._ports(place, _set(rest)))
+                wanted = _set(rest)
+                if any(text[:1] in ("@", "$") for text in wanted):
+                    rule.reason = f"mark blocks name their ports, they have no set like {' '.join(wanted)}"
+                    return rule
+                rule.ports = tuple(self._ports(place, wanted))
                 if word != "th":
                     rule.protocols = (_PROTOCOLS[word],)
             elif (word, *rest[:1]) in _MATCHED_PROTOCOLS:
