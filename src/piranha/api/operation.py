@@ -15,6 +15,7 @@ from piranha.api.rights import Caller, Right
 from piranha.director.director import Director
 from piranha.director.editing import Editing
 from piranha.director.pulse_link import PulseLink
+from piranha.replication.host import ReplicationHost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Context:
     editing: Editing
     live: LiveHub
     pulse: PulseLink | None = None
+    replication: ReplicationHost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from piranha.api.operation import Operation
-from piranha.api.resources import cluster, configuration, events, overview, statistics, table
+from piranha.api.resources import cluster, configuration, events, overview, replication, statistics, table
 
 PREFIX = "/api/v1"
 
@@ -13,5 +13,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *statistics.OPERATIONS,
     *cluster.OPERATIONS,
+    *replication.OPERATIONS,
     *table.OPERATIONS,
 )

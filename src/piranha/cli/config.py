@@ -1,4 +1,4 @@
-"""`piranha config`: check, show and format an `lvs.cf`. Works on the file alone; no daemon is asked."""
+"""`piranha config`: check, show and format an `lvs.cf`, on the file alone; what asks lvsd is in `replication.py`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from piranha.base.errors import ExitCode, PiranhaError
 from piranha.base.paths import Paths
 from piranha.cli.output import note, write_json
 from piranha.cli.problem_report import problem_as_plain, report_lines, summary
+from piranha.cli.replication import conflicts_group, push_command
 from piranha.config.formatter import format_text
 from piranha.config.parser import Parsed
 from piranha.config.plain import as_plain
@@ -28,6 +29,10 @@ _strict_option = click.option("--strict", is_flag=True, help="Judge as the origi
 @click.group("config")
 def config_group() -> None:
     """Check, show and format lvs.cf. FILE is /etc/sysconfig/ha/lvs.cf unless named; `-` is standard input."""
+
+
+config_group.add_command(conflicts_group)
+config_group.add_command(push_command)
 
 
 @config_group.command("check")

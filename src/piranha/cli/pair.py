@@ -29,20 +29,31 @@ _STEP_S = 15.0
 @click.option("--port", type=click.IntRange(1, 65535), help="TCP port; else heartbeat_port of lvs.cf, else 539.")
 @click.option("--code", help="The code that the other director shows; asked for where it is not given.")
 @click.option("--wait", "wait_s", type=click.FloatRange(1), default=WAIT_S, help="Seconds to wait for the other.")
+@click.option("--rotate", is_flag=True, help="A new key on both running directors, without typing a code.")
 @click.option("--show", is_flag=True, help="Show who is paired with whom; no secret is shown.")
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Run directory of pulse (PIRANHA_RUN_DIR).")
 def pair_command(
-    address: str | None, port: int | None, code: str | None, wait_s: float, show: bool, run_dir: Path | None
+    address: str | None,
+    port: int | None,
+    code: str | None,
+    wait_s: float,
+    rotate: bool,
+    show: bool,
+    run_dir: Path | None,
 ) -> int:
     """Make the pair's key.
 
     On one director run `piranha pair`: it shows a code and waits. On the other run `piranha pair ADDRESS` and type the
-    code. Both then have the same new key and know each other's certificate. Run it again to change the key.
+    code. Both then have the same new key and know each other's certificate. `--rotate` changes the key of a running pair.
     """
     set_run_dir(run_dir)
     paths = Paths.from_environment()
     if show:
         return _show(paths)
+    if rotate:
+        if address is not None or code is not None:
+            raise click.UsageError("--rotate takes neither an address nor a code: the directors know each other.")
+        return _rotate(paths)
     port = port or _port_of(paths)
     if address is None:
         if code is not None:
@@ -146,12 +157,11 @@ class _Ourselves(NamedTuple):
 
 
 def _ourselves(paths: Paths) -> _Ourselves:
-    from piranha.cluster.identity import own_certificate
+    from piranha.cluster.identity import host_name, own_certificate
     from piranha.cluster.keys import node_id
 
     node = node_id(paths.state)
-    name = "".join(letter for letter in socket.gethostname() if letter.isprintable())[:32]
-    return _Ourselves(node, name, own_certificate(paths.etc, node))
+    return _Ourselves(node, host_name(), own_certificate(paths.etc, node))
 
 
 def _next_key_id(paths: Paths) -> int:
@@ -185,6 +195,14 @@ def _show(paths: Paths) -> int:
     click.echo(f"this director   {ourselves.name}   {fingerprint(ourselves.certificate)}")
     click.echo(f"the other       {pair.peer.name}   {fingerprint(pair.peer.certificate)}")
     click.echo(f"keys            {', '.join(str(key_id) for key_id in sorted(pair.keys))}")
+    return ExitCode.DONE
+
+
+def _rotate(paths: Paths) -> int:
+    from piranha.client.http import Client
+
+    changed = Client(paths.api_socket).post("replication/key")
+    note(f"{changed['peer']} and this director have key {changed['key_id']}, and use it from their next heartbeats on")
     return ExitCode.DONE
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from piranha.director.overview import BriefService
     from piranha.director.pulse_link import ClusterDocument
     from piranha.director.status import ConfigurationView, PlaneView, StatusDocument
+    from piranha.replication.view import ReplicationView
     from piranha.sync.tally import SyncView
 
 _SERVICES_SHOWN = 40
@@ -54,6 +55,8 @@ def _lines(document: StatusDocument) -> Iterator[str]:
     yield from plane_lines(document["plane"])
     if (sync := document["sync"]) is not None and sync["state"] != "off":
         yield from _sync(sync)
+    if (replication := document["replication"]) is not None and replication["state"] != "off":
+        yield _replication(replication)
     summary = document["summary"]
     states = ", ".join(f"{count} {paint_state(state)}" for state, count in summary["states"].items())
     servers = f"{summary['servers_up']} of {plural(summary['servers'], 'real server')} up"
@@ -108,6 +111,13 @@ def plane_lines(plane: PlaneView) -> Iterator[str]:
         yield f"{'' if number else 'losses':<15}{word} {scaled(count)}"
     for text in plane["notes"]:
         yield f"               {paint(text, DIM)}"
+
+
+def _replication(view: ReplicationView) -> str:
+    peer = f" with {view['peer']} ({view['peer_address']})" if view["peer"] else ""
+    why = f", {paint(view['why'], WARN)}" if view["why"] else ""
+    state = view["state"] if view["state"] == "in step" else paint(view["state"], WARN)
+    return f"replication    {state}{peer}, generation {view['generation']}{why}"
 
 
 def _sync(sync: SyncView) -> Iterator[str]:

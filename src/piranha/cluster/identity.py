@@ -6,6 +6,7 @@ can say, so a wrong clock locks nobody out.
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from piranha.base.errors import PiranhaError
+from piranha.cluster.heartbeat import NAME_BYTES
 from piranha.cluster.keys import write_private
 
 CERTIFICATE_FILE = "node.crt"
@@ -54,6 +56,11 @@ def own_certificate(folder: Path, node: bytes) -> str:
     encoded = certificate.public_bytes(Encoding.PEM)
     write_private(path, encoded)
     return str(encoded, "ascii")
+
+
+def host_name() -> str:
+    """This director's name among the pair: the host name, fit to be sent and shown."""
+    return "".join(letter for letter in socket.gethostname() if letter.isprintable())[:NAME_BYTES]
 
 
 def fingerprint(certificate: str) -> str:

@@ -211,6 +211,16 @@ GLOBAL: tuple[Directive, ...] = (
         original=False,
     ),
     _global(
+        "pair_port",
+        T.PORT,
+        "540",
+        "TCP port of the pair link, on which the directors keep this file the same on both.",
+        least=1,
+        most=65535,
+        default_text="`heartbeat_port` + 1",
+        original=False,
+    ),
+    _global(
         "failback",
         T.BOOLEAN,
         "1",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,9 @@ from piranha.config.syntax import split
 
 NEW_FILE_MODE = 0o640
 KEPT_VERSIONS = 50
+REPLICATION = "replication"
+"""Who made a version that came from the other director."""
+_LOCK_WAIT_S = 2.0
 _ENCODING, _BYTES_THAT_ARE_NO_TEXT = "utf-8", "surrogateescape"
 
 
@@ -128,6 +131,26 @@ class ConfigurationStore:
         """Make a text that came into the file by other hands a version, unless it is the latest one already."""
         with FileLock(self._lock_path):
             self._keep(text, who, comment)
+
+    def adopt(self, text: str, *, over: Container[str], prepare: Callable[[], None], comment: str = "") -> None:
+        """Store a text as it is, with its own `serial_no`, as a new version of replication; the text before is one too.
+
+        `over` are the digests that the file may have; a file that is gone has any. `prepare` is called when nothing
+        but the disk can prevent the change any more. Raises as `save` does; waits a little for another writer.
+        """
+        parsed = check_text(text, file=str(self._path), names=self._names)
+        if not parsed.is_usable:
+            raise RefusedTextError(self._path, parsed.errors)
+        with FileLock(self._lock_path, wait_s=_LOCK_WAIT_S):
+            before = read_text(self._path) if self._path.exists() else None
+            if before is not None and digest_of(before) not in over:
+                raise ChangedMeanwhileError(self._path)
+            prepare()
+            if before != text:
+                if before is not None:
+                    self._keep(before, "", "")
+                write_atomically(self._path, text)
+                self._keep(text, REPLICATION, comment)
 
     def versions(self) -> list[Version]:
         """The texts that the file had, the latest first."""

@@ -20,6 +20,7 @@ from piranha.base.errors import PiranhaError
 from piranha.base.lock import FileLock, LockedError
 from piranha.base.notify import Notifier
 from piranha.base.paths import Paths
+from piranha.cluster.identity import host_name
 from piranha.config.store import ConfigurationStore
 from piranha.dataplane.editsfile import EditsFile
 from piranha.dataplane.ipvs.ownership import Ownership, table_identity
@@ -37,6 +38,7 @@ from piranha.director.pulse_link import PulseLink
 from piranha.director.source import Reading, read_configuration
 from piranha.model.configuration import Configuration, DataPlaneChoice
 from piranha.monitor.engine import Nanny
+from piranha.replication.host import ReplicationHost
 from piranha.sync.host import SyncHost
 from piranha.sync.role import PairRole, SettableRole
 
@@ -101,6 +103,10 @@ class _Daemon:
         self._pulse.on_change(lambda view: self._role.set(PairRole(view.role)))
         self._chronicle = Chronicle(EventFile(paths.events))
         self._pulse.on_change(self._chronicle.cluster)
+        self._replication = ReplicationHost(
+            paths, name=host_name(), addresses=host_addresses, tell_pulse=self._spread, noted=self._note_replication
+        )
+        self._pulse.on_change(lambda view: self._replication.assumed(view.role, view.term))
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -119,6 +125,7 @@ class _Daemon:
             by_hand=self._by_hand(),
             edits=self._edits(),
             sync=self._sync(clock),
+            replication=self._replication,
             cluster=lambda: self._pulse.view,
             chronicle=self._chronicle,
         )
@@ -142,7 +149,13 @@ class _Daemon:
             )
             version, name = piranha.__version__, self._plane.status().name
             self._chronicle.add(EventKind.DAEMON, f"lvsd {version} started on the {name} data plane")
-            context = Context(director=director, editing=editing, live=LiveHub(director.live), pulse=self._pulse)
+            context = Context(
+                director=director,
+                editing=editing,
+                live=LiveHub(director.live),
+                pulse=self._pulse,
+                replication=self._replication,
+            )
             await self._work(context, create_app(context, policy), listener)
         finally:
             self._paths.api_socket.unlink(missing_ok=True)
@@ -167,8 +180,11 @@ class _Daemon:
             return MemoryEdits()
         return EditsFile(self._paths.edits_by_hand, table_identity())
 
+    def _note_replication(self, text: str) -> None:
+        self._chronicle.add(EventKind.CONFIGURATION, text, who="replication")
+
     async def _spread(self) -> None:
-        """Have pulse read the file too, where it runs."""
+        """Have pulse read the file and the keys again, where it runs."""
         if self._pulse.view.attached:
             await self._pulse.ask("reload")
 
@@ -181,6 +197,7 @@ class _Daemon:
                 group.create_task(context.live.run(), name="live"),
                 group.create_task(self._reload_on_hangup(context), name="hangup"),
                 group.create_task(self._pulse.run(), name="pulse"),
+                group.create_task(self._replication.run(context.director), name="replication"),
             ]
             self._pulse.report_ready(True)
             self._notifier.ready(f"switching by {self._reading.path}")

@@ -54,6 +54,7 @@ from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration
 from piranha.model.service import ServiceKey
 from piranha.monitor.target import TargetKey, TargetStatus
+from piranha.replication.view import ReplicationView
 from piranha.sync.tally import SyncView
 
 TICK_S = 1.0
@@ -98,6 +99,16 @@ class Synchronising(Protocol):
     def view(self) -> SyncView: ...
 
 
+class Replicating(Protocol):
+    """Configuration replication (`replication/host.py`)."""
+
+    def noticed(self) -> None:
+        """Called after each change of the configuration in force."""
+        ...
+
+    def view(self) -> ReplicationView: ...
+
+
 class Director:
     """lvsd without its process: `start`, then `run` until cancelled; everything from one event loop.
 
@@ -118,6 +129,7 @@ class Director:
         by_hand: Ledger | None = None,
         edits: EditStore | None = None,
         sync: Synchronising | None = None,
+        replication: Replicating | None = None,
         cluster: Callable[[], ClusterView] = ClusterView,
         chronicle: Chronicle | None = None,
         tick_s: float = TICK_S,
@@ -136,6 +148,7 @@ class Director:
         self._named: frozenset[ServiceKey] = frozenset()
         self._by_hand = ByHand(by_hand or MemoryLedger(), edits)
         self._sync = sync
+        self._replication = replication
         self.chronicle = chronicle or Chronicle()
         self.chronicle.name_of = self._name_of
         self._names: dict[TargetKey, str] = {}
@@ -210,6 +223,7 @@ class Director:
             summary=summary,
             services=services,
             sync=None if self._sync is None else self._sync.view(),
+            replication=None if self._replication is None else self._replication.view(),
             problems=list(self._problems(changed)),
             cluster=cluster_document(self._cluster()),
         )
@@ -322,6 +336,8 @@ class Director:
         }
         if self._sync is not None:
             self._sync.configure(reading.configuration)
+        if self._replication is not None:
+            self._replication.noticed()
         self._loaded_wall = datetime.now(UTC)
         _warn('not switched refusal="%s"', layout.refusals)
         _warn('switched otherwise warning="%s"', layout.warnings)
@@ -399,6 +415,7 @@ class Director:
         sentences += (
             [] if self._sync is None else [f"connection sync: {text}" for text in self._sync.view()["problems"]]
         )
+        sentences += [] if self._replication is None else self._replication.view()["problems"]
         sentences += self._layout.warnings
         sentences += [
             f"{directive} was changed and waits for a restart of lvsd, which does not interrupt forwarding"

@@ -12,6 +12,7 @@ from piranha.config.problem import Problem, Severity
 from piranha.dataplane.port import Connection, ConnectionPage, PlaneStatus
 from piranha.director.overview import BriefService, Summary
 from piranha.director.pulse_link import ClusterDocument
+from piranha.replication.view import ReplicationView
 from piranha.sync.tally import SyncView
 
 
@@ -70,6 +71,7 @@ class StatusDocument(TypedDict):
     summary: Summary
     services: list[BriefService]
     sync: SyncView | None
+    replication: ReplicationView | None
     problems: list[str]
     cluster: ClusterDocument
 

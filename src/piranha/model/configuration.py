@@ -173,6 +173,7 @@ class Configuration:
     heartbeat: bool = False
     heartbeat_port: int = 539
     heartbeat_auth: HeartbeatAuth = HeartbeatAuth.SEALED
+    pair_port: int | None = None
     keepalive_s: float | None = None
     deadtime_s: float | None = None
     network: ForwardingMethod = ForwardingMethod.MASQUERADE
@@ -235,6 +236,12 @@ class Configuration:
         """The rules of the data plane, as this file has them."""
         values = {rule.name: getattr(self, rule.name) for rule in fields(PlaneRules)}
         return PlaneRules(**values | {name: defence_mode(values[name]) for name in DEFENCES})
+
+    @property
+    def link_port(self) -> int:
+        """TCP port of the pair link; beside that of the heartbeats, where none is given."""
+        beside = self.heartbeat_port + 1 if self.heartbeat_port < 65535 else self.heartbeat_port - 1
+        return beside if self.pair_port is None else self.pair_port
 
     def version_of(self, virtual: VirtualServer) -> int:
         """The IP version of a virtual server's packets: that of its VIP, else that of its mark's blocks; of both 4."""

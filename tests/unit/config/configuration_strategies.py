@@ -141,6 +141,7 @@ def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration
             "table_edits": st.sampled_from(TableEdits),
             "profile": st.sampled_from(ProfileChoice),
             "heartbeat_auth": st.sampled_from(HeartbeatAuth),
+            "pair_port": st.none() | st.integers(1, 65535),
             "failback": flags,
             "failback_delay_s": idle,
             "start_delay_s": idle,

@@ -66,6 +66,7 @@ OURS: dict[Scope, dict[str, str | None]] = {
         "table_edits": "show",
         "profile": "default",
         "heartbeat_auth": "sealed",
+        "pair_port": None,
         "failback": "0",
         "failback_delay": "30",
         "start_delay": "0",

@@ -106,6 +106,15 @@ def failback_without_effect(configuration: Configuration, places: Places) -> Ite
         yield Advice(places.of("failback_delay"), message, "write `failback = 1`, or remove it")
 
 
+def one_port_twice(configuration: Configuration, places: Places) -> Iterator[Advice]:
+    if configuration.backup_active and configuration.syncd_link_port == configuration.link_port:
+        message = (
+            f"syncd_link_port = {configuration.syncd_link_port} is the port of the pair link: only one of them works"
+        )
+        mend = f"write `syncd_link_port = {configuration.link_port % 65535 + 1}`"
+        yield Advice(places.of("syncd_link_port"), message, mend)
+
+
 def nat_router(configuration: Configuration, places: Places) -> Iterator[Advice]:
     forwards = {configuration.network} | {
         server.forward for virtual in configuration.virtuals for server in virtual.servers if server.forward is not None
@@ -133,5 +142,6 @@ RULES = (
     flags_without_effect,
     unsealed_heartbeats,
     failback_without_effect,
+    one_port_twice,
     nat_router,
 )
