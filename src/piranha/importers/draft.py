@@ -158,7 +158,7 @@ def _servers(draft: DraftVirtual, network: ForwardingMethod, check: Check) -> li
         name = server.name or str(server.address)
         names[name] += 1
         port = server.port if server.port is not None else draft.port
-        if check.port is not None and (server.method is not ForwardingMethod.MASQUERADE or draft.mark):
+        if check.port is not None:
             # Packets keep their port there, and this one is that of the checks alone.
             port = check.port
         servers.append(
@@ -268,9 +268,14 @@ def _checkable(draft: DraftVirtual, check: Check, whole: Draft, ledger: Ledger) 
 def _with_port(draft: DraftVirtual, check: Check, ledger: Ledger) -> Check:
     """The check's own port, as far as the forwarding method lets `port` be that of the checks alone."""
     port = check.port
+    assert port is not None
     if all((server.port if server.port is not None else draft.port) == port for server in draft.servers):
         return replace(check, port=None)
-    if not draft.mark and any(server.method is ForwardingMethod.MASQUERADE for server in draft.servers):
+    if draft.mark and all(server.port is None for server in draft.servers):
+        # The port of a mark's virtual server is that of the checks alone.
+        draft.port = port
+        return replace(check, port=None)
+    if any(server.method is ForwardingMethod.MASQUERADE for server in draft.servers):
         for server in draft.servers:
             for place, _ in server.checks:
                 message = f"port {port} of the check is not the server's, and lvs.cf has one port for both"

@@ -305,3 +305,15 @@ def test_the_number_of_an_instance_is_that_of_its_sync_daemon() -> None:
     found = usable(of_text(text)).configuration
     assert found is not None
     assert found.syncd_id == 9
+
+
+def test_packets_of_a_mark_keep_their_ports() -> None:
+    text = one_server(inside="TCP_CHECK {\n }").replace("192.0.2.100 80", "fwmark 7")
+    assert table(of_text(text)) == ["fwmark 7 wlc", "  10.0.0.11:0 masq 1"]
+    found = usable(of_text(text)).configuration
+    assert found is not None
+    assert (found.virtuals[0].port, found.virtuals[0].send_program) == (80, None)
+    elsewhere = of_text(text.replace("TCP_CHECK {\n", "TCP_CHECK {\n connect_port 8080\n"))
+    assert table(elsewhere) == ["fwmark 7 wlc", "  10.0.0.11:0 masq 1"]
+    assert elsewhere.configuration is not None
+    assert elsewhere.configuration.virtuals[0].port == 8080

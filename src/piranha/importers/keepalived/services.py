@@ -92,6 +92,8 @@ class ServiceReader:
                 place=statement.place,
                 servers=[replace(server) for server in pattern.servers],
             )
+            if made.mark:
+                _leave_ports(made)
             if made.port == 0 and not made.mark and not made.persistent_s:
                 message = "a virtual server without a port takes every port, and needs persistence_timeout"
                 self._ledger.error(statement.place, message)
@@ -367,6 +369,15 @@ def _version_of(draft: DraftVirtual, statement: Statement) -> int:
     if family is not None:
         return 6 if _one(family) == "inet6" else 4
     return 6 if {server.address.version for server in draft.servers} == {6} else 4
+
+
+def _leave_ports(made: DraftVirtual) -> None:
+    """keepalived ignores the ports of a mark's servers; a common one is still that of their checks."""
+    ports = {server.port for server in made.servers}
+    if len(ports) == 1:
+        made.port = ports.pop() or 0
+        for server in made.servers:
+            server.port = None
 
 
 def _for_any_server(command: str, server: DraftServer) -> str:
