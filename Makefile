@@ -17,7 +17,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test uml simulate check-model ldirectord test-unit check format bench docs compatibility build wheel clean lab-down packages test-packages
+.PHONY: help run test uml simulate check-model ldirectord test-unit check format bench bench-quick docs compatibility build wheel clean lab-down packages test-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,8 +65,12 @@ docs: build ## write the generated reference pages anew
 compatibility: build $(VENV)/dev ## play the conformance suite and write docs/reference/ipvs-compatibility.md anew
 	@$(SUDO) $(BIN)/python tools/generate_compatibility.py
 
-bench: test-packages uml build $(VENV)/dev ## measure, against peers in the same run; writes bench/results/
+bench: test-packages uml build $(VENV)/dev ## measure, against peers in the same run; writes bench/results/ and docs/performance.md
 	@$(SUDO) $(BIN)/python -m bench $(BENCH)
+	@$(BIN)/python -m bench.page
+
+bench-quick: ## the promised figures and fewer of the rest, in three minutes
+	@$(MAKE) --no-print-directory bench BENCH=--quick
 
 build: packages $(VENV)/run ## the virtual environment and the BPF objects
 	@$(BIN)/python tools/build_bpf.py

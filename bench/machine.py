@@ -21,7 +21,7 @@ def describe() -> dict[str, str]:
     """CPU, kernel and those mitigations that make calls and jumps in the kernel dearer."""
     found = {
         "cpu": f"{os.cpu_count()} x {_cpu_model()}",
-        "kernel": f"{platform.release()} {platform.machine()}",
+        "kernel": f"{platform.release().partition('-')[0]} {platform.machine()}",
         "memory": _memory(),
         "load": " ".join(f"{value:.1f}" for value in os.getloadavg()),
     }
