@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from piranha.api.operation import Operation
-from piranha.api.resources import cluster, configuration, events, overview, replication, statistics, table
+from piranha.api.resources import cluster, configuration, events, overview, replication, servers, statistics, table
 
 PREFIX = "/api/v1"
 
 OPERATIONS: tuple[Operation, ...] = (
     *overview.OPERATIONS,
     *configuration.OPERATIONS,
+    *servers.OPERATIONS,
     *events.OPERATIONS,
     *statistics.OPERATIONS,
     *cluster.OPERATIONS,

@@ -60,6 +60,11 @@ class Paths:
         """What ipvsadm changed of services that lvs.cf names, and may stay."""
         return self.state / "edits-by-hand.json"
 
+    @property
+    def overrides(self) -> Path:
+        """What operators said of servers: disabled, draining, weights."""
+        return self.state / "servers.json"
+
     @staticmethod
     def from_environment(environment: dict[str, str] | None = None) -> Paths:
         """`PIRANHA_CONFIG`, `PIRANHA_RUN_DIR`, `PIRANHA_STATE_DIR` and `PIRANHA_ETC_DIR` override the defaults."""

@@ -17,6 +17,10 @@ INTERRUPTED = 130
 COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("piranha.cli.status:status_command", "How the director, its services and its data plane are."),
     "services": ("piranha.cli.services:services_command", "The table with names, health, connections and rates."),
+    "server": (
+        "piranha.cli.server:server_group",
+        "Drain, disable, weigh or force real servers; what was said of them.",
+    ),
     "connections": ("piranha.cli.connections:connections_command", "Connections, filtered or counted."),
     "config": ("piranha.cli.config:config_group", "Check, show and format lvs.cf."),
     "import": ("piranha.cli.import_:import_group", "Make an lvs.cf of another balancer's configuration."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from piranha.config.directive import DAY_S, FORWARDING, MOST_SECONDS, UNUSED, Directive, Scope, directive_of
 from piranha.config.directive import ValueType as T
-from piranha.model.configuration import SchedulerFlagWord
+from piranha.model.configuration import SchedulerFlagWord, SlowStartForm
 from piranha.model.service import Protocol, TunnelChecksum, TunnelType
 
 ORIGINAL_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh")
@@ -157,6 +157,101 @@ VIRTUAL: tuple[Directive, ...] = (
         least=1,
         most=1000000,
         default_text="1",
+        original=False,
+    ),
+    _virtual(
+        "slow_start",
+        T.TIME,
+        "120",
+        "How long a server that comes back takes to its full weight; 0 is off. Give it a weight that can grow, such as 100.",
+        least=0,
+        most=DAY_S,
+        original=False,
+    ),
+    _virtual(
+        "slow_start_form",
+        T.WORD,
+        "doubling",
+        "How the weight grows: in equal steps, or as the original's, doubled from a 32nd on.",
+        words={form.value: form for form in SlowStartForm},
+        original=False,
+    ),
+    _virtual(
+        "flap_limit",
+        T.INTEGER,
+        "3",
+        "Failures within `flap_window` after which a server comes back only when it was good for `flap_hold`; 0 is off.",
+        least=0,
+        most=32,
+        original=False,
+    ),
+    _virtual(
+        "flap_window",
+        T.TIME,
+        "60",
+        "Time in which failures count for `flap_limit`.",
+        least=1,
+        most=DAY_S,
+        original=False,
+    ),
+    _virtual(
+        "flap_hold",
+        T.TIME,
+        "60",
+        "How long a flapping server must be good; doubled with each further failure, up to eight times.",
+        least=0,
+        most=DAY_S,
+        original=False,
+    ),
+    _virtual(
+        "quorum",
+        T.INTEGER,
+        "2",
+        "Weight of the usable servers below which the sorry server takes over; real servers then keep their connections "
+        "and get no new ones.",
+        least=1,
+        most=2**31 - 1,
+        original=False,
+    ),
+    _virtual(
+        "quorum_hysteresis",
+        T.INTEGER,
+        "1",
+        "The quorum is reached so much above it and lost so much below it.",
+        least=0,
+        most=2**31 - 1,
+        original=False,
+    ),
+    _virtual(
+        "quorum_up",
+        T.CHECK_TEXT,
+        '"/usr/local/bin/announce web"',
+        "Command when the quorum is reached. It is split at blanks, without a shell, and ends within 30 s.",
+        original=False,
+    ),
+    _virtual(
+        "quorum_down",
+        T.CHECK_TEXT,
+        '"/usr/local/bin/withdraw web"',
+        "Command when the quorum is lost, run as `quorum_up`.",
+        original=False,
+    ),
+    _virtual(
+        "depool_threshold",
+        T.INTEGER,
+        "50",
+        "Per cent of the servers that checks never take out, however many fail: the last to fail stay in.",
+        least=0,
+        most=100,
+        original=False,
+    ),
+    _virtual(
+        "drain_timeout",
+        T.TIME,
+        "10m",
+        "Longest time of a drain, after which a server is taken out with the connections it has left; 0 waits for them.",
+        least=0,
+        most=MOST_SECONDS,
         original=False,
     ),
     _virtual(

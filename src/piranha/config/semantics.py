@@ -10,7 +10,7 @@ from piranha.config.places import Places
 from piranha.config.problem import Findings, Problem
 from piranha.config.rules import check as check_rules
 from piranha.config.rules import file as file_rules
-from piranha.config.rules import kind, mark, redundancy, virtual
+from piranha.config.rules import kind, mark, pool, redundancy, virtual
 from piranha.config.rules.advice import Advice, PlacedVirtual
 from piranha.model.configuration import Configuration
 
@@ -46,6 +46,6 @@ def _advice(configuration: Configuration, places: Places) -> list[Advice]:
         for judge in virtual.ALWAYS:
             found.extend(judge(placed))
         if value.active:
-            for judge in (*virtual.WHEN_ACTIVE, *kind.RULES, *check_rules.RULES):
+            for judge in (*virtual.WHEN_ACTIVE, *kind.RULES, *check_rules.RULES, *pool.RULES):
                 found.extend(judge(placed))
     return found

@@ -34,6 +34,8 @@ from piranha.director.editing import Editing
 from piranha.director.eventfile import EventFile
 from piranha.director.events import EventKind
 from piranha.director.health import HealthBook
+from piranha.director.operators import OperatorDesk
+from piranha.director.overridefile import OverrideFile
 from piranha.director.pulse_link import PulseLink
 from piranha.director.source import Reading, read_configuration
 from piranha.model.configuration import Configuration, DataPlaneChoice
@@ -124,6 +126,7 @@ class _Daemon:
             beat=self._notifier.alive,
             by_hand=self._by_hand(),
             edits=self._edits(),
+            operators=OperatorDesk(OverrideFile(self._paths.overrides)),
             sync=self._sync(clock),
             replication=self._replication,
             cluster=lambda: self._pulse.view,

@@ -140,6 +140,12 @@ class MemoryPlane:
             notes=("the memory plane switches no packets",),
         )
 
+    def expire(self, service: ServiceKey, destination: DestinationKey) -> int:
+        kept = [connection for connection in self._connections if _ends(connection) != (service, destination)]
+        ended = len(self._connections) - len(kept)
+        self._connections = kept
+        return ended
+
     def close(self) -> None:
         self.closed = True
 

@@ -10,7 +10,7 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, runtime_checkable
 from typing import Protocol as TypingProtocol
 
 from piranha.base.errors import PiranhaError
@@ -303,4 +303,13 @@ class DataPlane(TypingProtocol):
 
     def close(self) -> None:
         """Let go of the plane; what is in the kernel stays and goes on forwarding."""
+        ...
+
+
+@runtime_checkable
+class Expiring(TypingProtocol):
+    """A plane that can end connections before their time."""
+
+    def expire(self, service: ServiceKey, destination: DestinationKey) -> int:
+        """End the connections and templates of a destination, whether it still stands in the table or not; how many."""
         ...

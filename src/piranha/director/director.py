@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 import piranha
 from piranha.base.clock import Clock
 from piranha.config.parser import Parsed
-from piranha.dataplane.port import ConnectionFilter, DataPlane, EditDestination, EditService, Operation
+from piranha.dataplane.port import ConnectionFilter, DataPlane, EditDestination, EditService, Expiring, Operation
 from piranha.dataplane.series import apply_each
 from piranha.dataplane.wire import (
     connections_to_json,
@@ -25,18 +25,24 @@ from piranha.dataplane.wire import (
     timeouts_to_json,
 )
 from piranha.director.addresses import missing_vips
+from piranha.director.admission import Admitted
+from piranha.director.aftermath import flows_to_end, news
 from piranha.director.byhand import ByHand, EditStore, Ledger, MemoryLedger
 from piranha.director.chronicle import Chronicle
 from piranha.director.difference import describe
+from piranha.director.events import EventKind, EventSeverity
 from piranha.director.health import HealthBook, HealthSource, targets_of
 from piranha.director.history import History, StatisticsDocument
 from piranha.director.layout import Layout, lay_out
 from piranha.director.live import LiveFrame, total_of
+from piranha.director.operators import OperatorDesk
 from piranha.director.overview import BriefService, Summary, overview
 from piranha.director.planned import PlanView, plan_view
 from piranha.director.pulse_link import ClusterView, cluster_document
+from piranha.director.quorum_commands import QuorumCommands
 from piranha.director.rates import RateMeter
 from piranha.director.reconcile import Reconciler
+from piranha.director.servers import ServersDocument, servers_document
 from piranha.director.services import ServicesDocument, services_document
 from piranha.director.source import ConfigurationError, Reading, changed_on_disk, read_configuration
 from piranha.director.status import (
@@ -52,6 +58,7 @@ from piranha.director.switch import Switch
 from piranha.director.table import AppliedDocument, TableConnectionsDocument, TableDocument, TableStateDocument
 from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration
+from piranha.model.override import Act
 from piranha.model.service import ServiceKey
 from piranha.monitor.target import TargetKey, TargetStatus
 from piranha.replication.view import ReplicationView
@@ -128,6 +135,7 @@ class Director:
         beat: Callable[[], None] = lambda: None,
         by_hand: Ledger | None = None,
         edits: EditStore | None = None,
+        operators: OperatorDesk | None = None,
         sync: Synchronising | None = None,
         replication: Replicating | None = None,
         cluster: Callable[[], ClusterView] = ClusterView,
@@ -153,6 +161,9 @@ class Director:
         self.chronicle.name_of = self._name_of
         self._names: dict[TargetKey, str] = {}
         self._switch = Switch(plane, Reconciler(), self._by_hand, lambda text, bad: self.chronicle.table(text, bad=bad))
+        self.operators = operators or OperatorDesk()
+        self.operators.tell = self._tell_operator
+        self._quorum_commands = QuorumCommands(self._tell_quorum)
         self._meter = RateMeter()
         self._history = History()
         self._reloading = asyncio.Lock()
@@ -177,6 +188,7 @@ class Director:
             tasks.create_task(self._converge_forever(), name="reconciler")
             tasks.create_task(self._watch_addresses(), name="addresses")
             tasks.create_task(self.chronicle.run(), name="events")
+            tasks.create_task(self._quorum_commands.run(), name="quorum commands")
             if self._sync is not None:
                 tasks.create_task(self._sync.run(), name="sync")
             if isinstance(self._plane, Running):
@@ -270,6 +282,42 @@ class Director:
             now=now,
         )
 
+    def servers(self) -> ServersDocument:
+        """Every real server in every service: what it gets, why, and what operators said of it."""
+        reconciler = self._switch.reconciler
+        return servers_document(
+            reconciler.layout,
+            self._switch.snapshot(),
+            admitted=reconciler.admitted,
+            overrides=self.operators.overrides,
+            checkup=self._checkup,
+            now=self._clock.now(),
+            trouble=self.operators.trouble,
+        )
+
+    def say(
+        self,
+        server: str,
+        act: Act | None,
+        *,
+        service: str = "",
+        weight: int = 0,
+        duration_s: float | None = None,
+        who: str = "",
+        why: str = "",
+    ) -> ServersDocument:
+        """An operator's word about a server (its name or address), in one service or in all; `act` None takes all back.
+
+        A drain without a duration lasts at most the `drain_timeout` of its services. In force when this returns. Raises
+        UsageError for what there is not, PiranhaError when it cannot be kept.
+        """
+        layout = self._switch.reconciler.layout
+        self.operators.take(
+            layout, server, act, service=service, weight=weight, duration_s=duration_s, who=who, why=why
+        )
+        self._converge()
+        return self.servers()
+
     def table(self) -> TableDocument:
         """The table as the data plane has it, for programs that speak IPVS."""
         return TableDocument(services=table_to_json(self._switch.snapshot()))
@@ -348,11 +396,30 @@ class Director:
     def _converge(self) -> tuple[str, ...]:
         now = self._clock.now()
         self._health.changed.clear()
+        reconciler = self._switch.reconciler
+        reconciler.overrides = self.operators.overrides
+        admitted = reconciler.admitted
         repair, before = self._switch.converge(self._health.settle(), now)
+        self._follow_up(admitted, reconciler.admitted, now)
+        for change in reconciler.take_quorum_changes():
+            self._quorum_commands.take(change)
+        if self.operators.look(reconciler.layout, before):
+            self._health.changed.set()
         if before:
             self._meter.sample(before, now)
             self._history.sample(before, now, time.time())
         return repair.difference
+
+    def _follow_up(self, before: Admitted, after: Admitted, now: float) -> None:
+        """What a decision brings beside the table."""
+        if isinstance(self._plane, Expiring):
+            for key in flows_to_end(self._switch.reconciler.layout, before, after):
+                ended = self._plane.expire(key.service, key.destination)
+                if ended:
+                    logger.info('flows of a server that is out ended server="%s" flows=%d', key, ended)
+        for told in news(before, after, now):
+            severity = EventSeverity.WARNING if told.is_bad else EventSeverity.INFO
+            self.chronicle.add(EventKind.HEALTH, told.text, severity=severity, subject=self._name_of(told.key))
 
     async def _converge_forever(self) -> None:
         while True:
@@ -401,6 +468,13 @@ class Director:
             baseline=self._meter.baseline(self._clock.now()),
         )
 
+    def _tell_operator(self, subject: str, text: str, who: str) -> None:
+        self.chronicle.add(EventKind.OPERATOR, text, subject=subject, who=who)
+
+    def _tell_quorum(self, subject: str, text: str, bad: bool) -> None:
+        severity = EventSeverity.WARNING if bad else EventSeverity.INFO
+        self.chronicle.add(EventKind.HEALTH, text, severity=severity, subject=subject)
+
     def _name_of(self, key: TargetKey) -> str:
         return self._names.get(key) or str(key)
 
@@ -411,6 +485,7 @@ class Director:
         sentences += [f"{key}: {error}" for key, error in switch.errors.items()]
         sentences += [f"{what}: {text}" for what, text in switch.shortfalls.items()]
         sentences += [str(refusal) for refusal in self._layout.refusals]
+        sentences += [self.operators.trouble] if self.operators.trouble else []
         sentences += self._missing
         sentences += (
             [] if self._sync is None else [f"connection sync: {text}" for text in self._sync.view()["problems"]]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from piranha.dataplane.handedits import HandEdits
 from piranha.dataplane.plan import foreign_conflicts, plan
 from piranha.dataplane.port import DeleteService, Operation, SetMarkRules, SetSettings, SetTimeouts
+from piranha.director.admission import Admission, Admitted, Advised, Facts, QuorumChange
 from piranha.director.adoption import adopted
 from piranha.director.desired import desired_entries
 from piranha.director.difference import describe
@@ -20,6 +21,7 @@ from piranha.director.layout import Layout
 from piranha.model.configuration import Configuration, TableEdits
 from piranha.model.health import Health
 from piranha.model.mark import MarkRule
+from piranha.model.override import Overrides
 from piranha.model.rules import PlaneRules
 from piranha.model.service import ServiceEntry, ServiceKey, ServiceStatus, Timeouts
 from piranha.monitor.target import TargetKey
@@ -61,7 +63,11 @@ class _Hold:
 
 
 class Reconciler:
-    """Desired against actual, with the holds of destinations that await their first verdict."""
+    """Desired against actual, with the holds of destinations that await their first verdict.
+
+    `overrides` are the operators' words and `advised` what load asks for; both are replaced, never changed. `admitted`
+    says what each member got and why; `quorum_changes` are those since `take_quorum_changes`.
+    """
 
     def __init__(self) -> None:
         self.layout = Layout()
@@ -71,7 +77,12 @@ class Reconciler:
         self.timeouts = Timeouts()
         self.rules = PlaneRules()
         self._holds: dict[TargetKey, _Hold] = {}
-        self._basis: tuple[Mapping[TargetKey, Health], frozenset[TargetKey]] | None = None
+        self.overrides = Overrides()
+        self.advised: Mapping[TargetKey, Advised] = {}
+        self.admitted = Admitted(shares={}, sorry=frozenset())
+        self._quorum_changes: list[QuorumChange] = []
+        self._admission = Admission()
+        self._basis: Facts | None = None
         self._entries: tuple[ServiceEntry, ...] = ()
 
     @property
@@ -123,11 +134,35 @@ class Reconciler:
             for key, hold in self._holds.items()
             if hold.until > now and health.get(key, Health.UNKNOWN) is Health.UNKNOWN
         }
-        if self._basis is None or self._basis[0] is not health or self._basis[1] != self.held:
-            held = {key: hold.weighted for key, hold in self._holds.items()}
-            self._entries = desired_entries(self.layout, health, held)
-            self._basis = (health, self.held)
+        if self._is_settled(health, now):
+            return self._entries
+        held = {key: hold.weighted for key, hold in self._holds.items()}
+        facts = Facts(health=health, held=held, overrides=self.overrides, advised=self.advised)
+        self.admitted = self._admission.decide(self.layout, facts, now)
+        self._quorum_changes.extend(self.admitted.changes)
+        entries = desired_entries(self.layout, self.admitted)
+        if self._basis is None or entries != self._entries:
+            self._entries = entries
+        self._basis = facts
         return self._entries
+
+    def take_quorum_changes(self) -> tuple[QuorumChange, ...]:
+        """Services that reached or lost their quorum since the last call."""
+        changes = tuple(self._quorum_changes)
+        self._quorum_changes.clear()
+        return changes
+
+    def _is_settled(self, health: Mapping[TargetKey, Health], now: float) -> bool:
+        """Whether nothing has changed since the last decision, and nothing by time alone."""
+        basis, due_at = self._basis, self.admitted.due_at
+        return (
+            basis is not None
+            and basis.health is health
+            and basis.overrides is self.overrides
+            and basis.advised is self.advised
+            and basis.held.keys() == self.held
+            and (due_at is None or now < due_at)
+        )
 
     def reconcile(
         self,
@@ -167,6 +202,7 @@ class Reconciler:
         other = Reconciler()
         if configuration.table_edits is TableEdits.ADOPT:
             other.keep_edits(self._edits)
+        other.overrides, other.advised = self.overrides, self.advised
         other.timeouts, other._holds = self.timeouts, dict(self._holds)
         other.adopt(layout, configuration, actual, health, now)
         return other.reconcile(actual, standing, health, now)

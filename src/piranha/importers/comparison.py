@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from piranha.dataplane.plan import plan
 from piranha.dataplane.port import Capabilities
+from piranha.director.admission import Admission, Facts
 from piranha.director.desired import desired_entries
 from piranha.director.difference import describe
 from piranha.director.layout import lay_out
@@ -33,7 +34,8 @@ def expected_entries(configuration: Configuration) -> tuple[ServiceEntry, ...]:
     """The table of a configuration whose servers are all up."""
     layout = lay_out(configuration, EVERYTHING)
     health = {member.key: Health.UP for service in layout.services for member in service.members}
-    return desired_entries(layout, health)
+    admitted = Admission().decide(layout, Facts(health=health, held={}, advised={}), 0.0)
+    return desired_entries(layout, admitted)
 
 
 def differences(

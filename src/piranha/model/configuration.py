@@ -96,6 +96,13 @@ class DeviceAddress:
         return f"{self.address} {self.device}"
 
 
+class SlowStartForm(StrEnum):
+    """How the weight of a returning server grows."""
+
+    LINEAR = "linear"
+    DOUBLING = "doubling"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealServer:
     """A `server` block. `port` is already the virtual's port where the file gives none. Threshold 0 is no threshold."""
@@ -148,6 +155,17 @@ class VirtualServer:
     interval_s: float | None = None
     rise: int | None = None
     fall: int | None = None
+    slow_start_s: float = 0
+    slow_start_form: SlowStartForm = SlowStartForm.LINEAR
+    flap_limit: int = 3
+    flap_window_s: float = 60
+    flap_hold_s: float = 60
+    quorum: int = 1
+    quorum_hysteresis: int = 0
+    quorum_up: str | None = None
+    quorum_down: str | None = None
+    depool_threshold: int = 0
+    drain_timeout_s: float = 0
     servers: tuple[RealServer, ...] = ()
 
 

@@ -88,6 +88,12 @@ OURS: dict[Scope, dict[str, str | None]] = {
         **dict.fromkeys(("interval", "rise", "fall", "persistence_engine")),
         "scheduler_flags": "[ ]",
         "one_packet": "0",
+        **dict.fromkeys(("slow_start", "quorum_hysteresis", "depool_threshold", "drain_timeout"), "0"),
+        **dict.fromkeys(("flap_window", "flap_hold"), "60"),
+        **dict.fromkeys(("quorum_up", "quorum_down")),
+        "slow_start_form": "linear",
+        "flap_limit": "3",
+        "quorum": "1",
     },
     Scope.SERVER: {
         "forward": None,

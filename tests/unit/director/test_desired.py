@@ -9,6 +9,7 @@ import pytest
 
 from piranha.config.parser import parse
 from piranha.dataplane.port import Capabilities
+from piranha.director.admission import Admission, Facts
 from piranha.director.desired import desired_entries
 from piranha.director.layout import Layout, lay_out
 from piranha.model.configuration import (
@@ -43,7 +44,8 @@ def pool(layout: Layout, *verdicts: Health, held: dict[int, bool] | None = None)
     members = layout.services[0].members
     health = {m.key: v for m, v in zip(members, verdicts, strict=True) if v is not Health.UNKNOWN}
     holds = {members[n].key: weighted for n, weighted in (held or {}).items()}
-    return [(str(d.key), d.weight) for d in desired_entries(layout, health, holds)[0].destinations]
+    admitted = Admission().decide(layout, Facts(health=health, held=holds, advised={}), 0.0)
+    return [(str(d.key), d.weight) for d in desired_entries(layout, admitted)[0].destinations]
 
 
 UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN

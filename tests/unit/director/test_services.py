@@ -9,9 +9,10 @@ import pytest
 
 from piranha.dataplane.memory import MemoryPlane
 from piranha.dataplane.plan import plan
+from piranha.director.admission import Admission, Admitted, Facts
 from piranha.director.desired import desired_entries
 from piranha.director.health import targets_of
-from piranha.director.layout import lay_out
+from piranha.director.layout import Layout, lay_out
 from piranha.director.overview import overview
 from piranha.director.rates import RateMeter
 from piranha.director.services import ServiceView, services_document
@@ -41,6 +42,10 @@ HTTP = VirtualServer(
 UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN
 
 
+def admission_of(layout: Layout, health: dict[TargetKey, Health]) -> Admitted:
+    return Admission().decide(layout, Facts(health=health, held={}, advised={}), 0.0)
+
+
 def view(
     virtual: VirtualServer,
     *verdicts: Health,
@@ -54,7 +59,7 @@ def view(
     layout = lay_out(Configuration(network=ForwardingMethod.DIRECT, virtuals=(virtual,)), plane.capabilities)
     targets = targets_of(layout)
     health = dict(zip(targets, verdicts, strict=True))
-    (entry,) = desired_entries(layout, health)
+    (entry,) = desired_entries(layout, admission_of(layout, health))
     if applied:
         plane.apply(plan((), (replace(entry, destinations=entry.destinations + extra),)))
 
@@ -169,7 +174,7 @@ def test_the_overview_agrees_with_the_views() -> None:
     layout = lay_out(Configuration(network=ForwardingMethod.DIRECT, virtuals=virtuals), plane.capabilities)
     targets = list(targets_of(layout))
     health = dict(zip(targets, (UP, UP, UP, DOWN, DOWN, DOWN), strict=True))
-    plane.apply(plan((), desired_entries(layout, health)))
+    plane.apply(plan((), desired_entries(layout, admission_of(layout, health))))
     plane.inject_foreign(
         ServiceEntry(service=Service(key=ServiceKey(protocol=Protocol.UDP, address=ip_address("10.0.0.7"), port=53)))
     )

@@ -1,7 +1,8 @@
 """Reading the connection table: columns of a memory-mapped array, never entry by entry.
 
 The table changes while it is read. A row that is written at that very moment may show a mix of two connections; it is a
-picture for people, never a basis for a change.
+picture for people, never a basis for a change of a single entry; `expire` may meet one that passed to another
+destination a moment ago, whose client then begins anew.
 """
 
 from __future__ import annotations
@@ -64,6 +65,16 @@ class ConnectionTable:
         inactive = ((self._tables.conns["life"][slots] >> np.uint32(16)) & abi.CONN_INACTIVE) != 0
         size = len(self._tables.dests)
         return np.bincount(dest * 2 + inactive, minlength=size * 2).reshape(size, 2).astype(np.int64)
+
+    def expire(self, dest: int) -> int:
+        """Have every connection and template of one destination expire now; how many.
+
+        Dead for packets at once, and freed and counted off by the kernel's next sweep, as those of `drop_entry` are.
+        """
+        slots, now = self._alive()
+        theirs = slots[self._tables.conns["dest"][slots] == dest]
+        self._tables.conns["expires"][theirs] = np.uint32(now)
+        return len(theirs)
 
     def page(self, wanted: ConnectionFilter) -> ConnectionPage:
         slots, now = self._alive()

@@ -43,7 +43,7 @@ from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration, HookChoice
 from piranha.model.mark import MarkRule
 from piranha.model.rules import PlaneRules
-from piranha.model.service import Protocol, ServiceStatus, Timeouts, TunnelType
+from piranha.model.service import DestinationKey, Protocol, ServiceKey, ServiceStatus, Timeouts, TunnelType
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +173,10 @@ class EbpfPlane:
 
     def connection_counts(self) -> NDArray[np.int64]:
         return self._conns.counts()
+
+    def expire(self, service: ServiceKey, destination: DestinationKey) -> int:
+        index = self._records.index_of(service, destination)
+        return 0 if index is None else self._conns.expire(index)
 
     def status(self) -> PlaneStatus:
         notes = self._report.failures + self._report.notes

@@ -147,6 +147,13 @@ class Records:
             self._tables.clear_dest_stats(row.index)
             self._estimator.forget(row.index)
 
+    def index_of(self, service: ServiceKey, destination: DestinationKey) -> int | None:
+        """Where the kernel keeps a destination that is in the table, or was and may still have connections."""
+        record = self._services.get(service)
+        present = {} if record is None else record.destinations
+        found = present.get(destination) or self._trash.get(service, {}).get(destination)
+        return None if found is None else found.index
+
     def publish(self) -> None:
         """Let packets see every table that changed since the last call."""
         now = self._clock.now()
