@@ -66,6 +66,10 @@ class DraftVirtual:
     fall: int = 1
     sorry: IPAddress | None = None
     quiesce: bool = False
+    quorum: int = 1
+    hysteresis: int = 0
+    quorum_up: str | None = None
+    quorum_down: str | None = None
     servers: list[DraftServer] = field(default_factory=list)
     unchecked: str = "the source does not check its servers and takes them as up; here a connect to the port is checked"
     """What is said where a server has no check at all."""
@@ -147,6 +151,10 @@ def _virtual(
         reentry_s=interval_s * draft.rise,
         fall=None if draft.fall == 1 else draft.fall,
         quiesce_server=draft.quiesce,
+        quorum=draft.quorum,
+        quorum_hysteresis=draft.hysteresis,
+        quorum_up=draft.quorum_up,
+        quorum_down=draft.quorum_down,
         servers=tuple(_servers(draft, network, check)),
     )
 

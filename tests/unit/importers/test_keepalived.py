@@ -317,3 +317,11 @@ def test_packets_of_a_mark_keep_their_ports() -> None:
     assert table(elsewhere) == ["fwmark 7 wlc", "  10.0.0.11:0 masq 1"]
     assert elsewhere.configuration is not None
     assert elsewhere.configuration.virtuals[0].port == 8080
+
+
+def test_the_quorum() -> None:
+    virtual = 'quorum 3\n hysteresis 1\n quorum_up "/bin/up web"\n quorum_down /bin/down'
+    found = usable(of_text(one_server(virtual=virtual))).configuration
+    assert found is not None
+    (web,) = found.virtuals
+    assert (web.quorum, web.quorum_hysteresis, web.quorum_up, web.quorum_down) == (3, 1, "/bin/up web", "/bin/down")

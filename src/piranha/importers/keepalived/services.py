@@ -169,6 +169,21 @@ class ServiceReader:
             self._quiesce = _is_on(inner)
             self._ledger.carried(inner.place)
 
+        def quorum(inner: Statement) -> None:
+            draft.quorum = self._values.number(inner.place, _one(inner), "quorum", 1, MOST_WEIGHT) or 1
+            self._ledger.carried(inner.place)
+
+        def hysteresis(inner: Statement) -> None:
+            draft.hysteresis = self._values.number(inner.place, _one(inner), "hysteresis", 0, MOST_WEIGHT) or 0
+            self._ledger.carried(inner.place, "becomes quorum_hysteresis")
+
+        def quorum_command(inner: Statement) -> None:
+            if '"' in _one(inner) and "'" in _one(inner):
+                self._ledger.left(inner.place, "a command with both kinds of quotes does not fit into lvs.cf")
+                return
+            setattr(draft, inner.keyword, _one(inner))
+            self._ledger.changed(inner.place, "it is split at blanks and runs without a shell")
+
         def family(inner: Statement) -> None:
             self._ledger.carried(inner.place)
 
@@ -188,6 +203,10 @@ class ServiceReader:
             "virtualhost": host,
             "inhibit_on_failure": quiesce,
             "ip_family": family,
+            "quorum": quorum,
+            "hysteresis": hysteresis,
+            "quorum_up": quorum_command,
+            "quorum_down": quorum_command,
             "snmp_name": name,
             "alpha": lambda inner: take_alpha(inner, self._ledger),
             "sorry_server": sorry.append,
