@@ -17,7 +17,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test uml simulate check-model ldirectord test-unit check format bench bench-quick docs compatibility build wheel clean lab-down packages test-packages
+.PHONY: help run browser screenshots test uml simulate check-model ldirectord test-unit check format bench bench-quick docs compatibility build wheel clean lab-down packages test-packages browser-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ run: build ## a cluster with two directors in network namespaces, and its story;
 lab-down: build ## remove the cluster of `make run KEEP=1`
 	@$(SUDO) $(BIN)/piranha lab down
 
-test: test-packages uml ldirectord build $(VENV)/dev ## every test: unit, packet, network namespaces (as root)
+test: test-packages browser-packages uml ldirectord build $(VENV)/dev ## every test: unit, packet, network namespaces (as root)
 	@$(SUDO) $(BIN)/python -m pytest tests
 
 uml: ## the user-mode kernel with the kernel's IPVS, for the tests that compare with it
@@ -43,6 +43,15 @@ simulate: build $(VENV)/dev ## play SEEDS histories of a pair of directors and t
 check-model: build ## Spin searches the model of lease, probe and takeover (tests/model/lease.pml)
 	@tools/install_packages.sh spin gcc libc6-dev
 	@$(BIN)/python -m tests.model.check
+
+browser: build $(VENV)/dev ## the tests of the GUI in a real browser (apt's Chromium)
+	@tools/install_packages.sh chromium
+	@$(BIN)/python tools/fetch_assets.py --dev
+	@$(BIN)/python -m pytest tests/browser
+
+screenshots: build $(VENV)/dev ## pictures of the GUI's key pages, in build/screenshots/
+	@tools/install_packages.sh chromium
+	@$(BIN)/python -m tests.browser.screenshots
 
 test-unit: build $(VENV)/dev ## the tests that need neither root nor BPF
 	@$(BIN)/python -m pytest tests/unit
@@ -72,18 +81,23 @@ bench: test-packages uml build $(VENV)/dev ## measure, against peers in the same
 bench-quick: ## the promised figures and fewer of the rest, in three minutes
 	@$(MAKE) --no-print-directory bench BENCH=--quick
 
-build: packages $(VENV)/run ## the virtual environment and the BPF objects
+build: packages $(VENV)/run ## the virtual environment, the BPF objects, the scripts that the GUI serves
 	@$(BIN)/python tools/build_bpf.py
+	@command -v npm >/dev/null || tools/install_packages.sh npm
+	@$(BIN)/python tools/fetch_assets.py $(if $(wildcard $(VENV)/dev),--dev)
 
 wheel: build ## a wheel with the BPF objects inside, in dist/
 	@$(BIN)/pip install --quiet build && $(BIN)/python -m build --wheel
 
 clean: ## remove everything that was built; not the virtual environment
-	@rm -rf build dist $(OBJECTS)/*.o .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf build dist $(OBJECTS)/*.o src/piranha/gui/static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 packages:
 	@tools/install_packages.sh $(PACKAGES)
+
+browser-packages:
+	@tools/install_packages.sh chromium
 
 test-packages:
 	@tools/install_packages.sh $(TEST_PACKAGES)

@@ -65,6 +65,11 @@ class Paths:
         """What operators said of servers: disabled, draining, weights."""
         return self.state / "servers.json"
 
+    @property
+    def gui_state(self) -> Path:
+        """Accounts, tokens and the audit log of piranha-gui."""
+        return self.state / "gui"
+
     @staticmethod
     def from_environment(environment: dict[str, str] | None = None) -> Paths:
         """`PIRANHA_CONFIG`, `PIRANHA_RUN_DIR`, `PIRANHA_STATE_DIR` and `PIRANHA_ETC_DIR` override the defaults."""

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "pair": ("piranha.cli.pair:pair_command", "Make the key of two directors."),
     "lvsd": ("piranha.cli.lvsd:lvsd_command", "Run the director's daemon."),
+    "gui": ("piranha.cli.gui:gui_group", "Serve the web GUI and the public API on HTTPS."),
     "ipvsadm": ("piranha.cli.ipvsadm:ipvsadm_command", "ipvsadm, word for word, over the data plane."),
     "proc": ("piranha.cli.proc:proc_command", "The texts of /proc/net/ip_vs and its kin."),
     "unload": ("piranha.cli.unload:unload_command", "Take the data plane out of the kernel."),
