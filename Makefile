@@ -15,9 +15,10 @@ FORWARD ?= direct
 KEEP ?=
 SEEDS ?= 2000
 FIRST ?= 0
+RUNS ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help run browser screenshots test uml simulate check-model ldirectord test-unit check format bench bench-quick docs compatibility build wheel clean lab-down packages test-packages browser-packages
+.PHONY: help run browser screenshots test uml simulate check-model ldirectord test-unit check format bench bench-quick docs compatibility build wheel clean lab-down packages test-packages browser-packages bench-failover
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -82,6 +83,11 @@ bench-quick: ## the promised figures and fewer of the rest, in three minutes
 	@$(MAKE) --no-print-directory bench BENCH=--quick
 
 build: packages $(VENV)/run ## the virtual environment, the BPF objects, the scripts that the GUI serves
+bench-failover: test-packages build $(VENV)/dev ## what a takeover costs, beside Debian's keepalived: a quarter of an hour; RUNS=5
+	@$(PYTHON) tools/fetch_keepalived.py
+	@$(SUDO) $(BIN)/python -m bench.failover --runs $(RUNS)
+
+build: packages $(VENV)/run ## the virtual environment and the BPF objects
 	@$(BIN)/python tools/build_bpf.py
 	@command -v npm >/dev/null || tools/install_packages.sh npm
 	@$(BIN)/python tools/fetch_assets.py $(if $(wildcard $(VENV)/dev),--dev)

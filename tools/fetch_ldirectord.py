@@ -26,9 +26,9 @@ def say(text: str) -> None:
     print(f"ldirectord: {text}", flush=True)
 
 
-def wanted() -> list[str]:
-    """ldirectord and what is missing for it here. Raises RuntimeError with apt's own words."""
-    command = ["apt-get", "install", "--simulate", "--no-install-recommends", "ldirectord"]
+def wanted(package: str = "ldirectord") -> list[str]:
+    """The package and what is missing for it here. Raises RuntimeError with apt's own words."""
+    command = ["apt-get", "install", "--simulate", "--no-install-recommends", package]
     asked = subprocess.run(command, capture_output=True, text=True)
     if asked.returncode:
         subprocess.run(["apt-get", "update", "-qq"], capture_output=True)
@@ -39,23 +39,24 @@ def wanted() -> list[str]:
     missing = re.findall(r"^Inst (\S+) \(", asked.stdout, re.MULTILINE)
     if len(missing) > MOST:
         raise RuntimeError(f"apt wants {len(missing)} packages for it")
-    return sorted({"ldirectord", *missing} - WITHOUT)
+    return sorted({package, *missing} - WITHOUT)
 
 
-def fetch() -> None:
-    marker, root, folder = TARGET / "packages", TARGET / "root", TARGET / "debs"
+def fetch(package: str = "ldirectord", target: Path = TARGET) -> None:
+    """Raises RuntimeError, OSError, CalledProcessError."""
+    marker, root, folder = target / "packages", target / "root", target / "debs"
     if marker.exists():
         return
-    shutil.rmtree(TARGET, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
     folder.mkdir(parents=True)
     unpacked = []
-    for package in wanted():
-        deb = download(package, folder)
+    for name in wanted(package):
+        deb = download(name, folder)
         subprocess.run(["dpkg", "-x", str(deb), str(root)], check=True)
         unpacked.append(deb.name)
         deb.unlink()
     folder.rmdir()
-    say(f"{len(unpacked)} packages unpacked under {root}")
+    print(f"{package}: {len(unpacked)} packages unpacked under {root}", flush=True)
     marker.write_text("\n".join(unpacked) + "\n")
 
 

@@ -135,6 +135,8 @@ class Failover(Conflict):
         now = self._now
         if self.alarms.next_at is not None:
             self._do(*(AlarmOver(code=code) for code in self.alarms.over(now)))
+        if AlarmCode.FLAPPING in self.alarms.texts:
+            self._show_flapping(self.needed_silence_ns())
         self._tick_handover()
         if self.state is State.PROBING:
             self._tick_probe()

@@ -8,7 +8,7 @@ ends it. The first line is a report, printed when every download flows.
 | in a report | |
 |---|---|
 | `probes`, `lost` | UDP datagrams through the VIP since the mark, and how many of those that are old enough have no answer |
-| `gap_ms` | the longest time from one answered probe to the next, by when they were sent |
+| `gap_ms` | the longest time from one answered probe to the next where others in between were not, by when they were sent; else 0 |
 | `downloads`, `broken`, `pause_ms` | how many are open, how many were closed or went wrong, the longest silence of one |
 | `owners`, `dual_ms` | which MACs answered ARP requests for the VIP, and for how long two did |
 """
@@ -56,9 +56,10 @@ class Probes:
     next_at: int = 0
     answered_until: int = 0
     _waiting: dict[int, int] = field(default_factory=dict)
+    _lost_until: int = 0
 
     def mark(self, now: int) -> None:
-        self.sent = self.lost = self.gap_ns = 0
+        self.sent = self.lost = self.gap_ns = self._lost_until = 0
         self._waiting.clear()
         self.answered_until = now
 
@@ -82,7 +83,9 @@ class Probes:
             word = data.rpartition(b" ")[2]
             sent_at = self._waiting.pop(int(word), None) if word.isdigit() else None
             if sent_at is not None and sent_at > self.answered_until:
-                self.gap_ns = max(self.gap_ns, sent_at - self.answered_until)
+                # Without an unanswered one in between it was this program that was late, not the service.
+                if self._lost_until > self.answered_until or next(iter(self._waiting), sent_at) < sent_at:
+                    self.gap_ns = max(self.gap_ns, sent_at - self.answered_until)
                 self.answered_until = sent_at
 
     def present_gap_ns(self, now: int) -> int:
@@ -95,6 +98,7 @@ class Probes:
             if now - sent_at < ANSWER_TIME_NS:
                 return
             del self._waiting[sent_at]
+            self._lost_until = sent_at
             self.lost += 1
 
 

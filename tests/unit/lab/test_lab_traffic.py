@@ -28,8 +28,16 @@ def test_a_gap_is_measured_from_one_answered_probe_to_the_next() -> None:
             probes.receive()
         assert probes.sent == 100
         assert probes.gap_ns == 21 * 5 * MS
-        probes.send(505 * MS + ANSWER_TIME_NS)
-        assert probes.lost == 20
+        probes.mark(now)
+        for late in (now + 70 * MS, now + 140 * MS):
+            probes.send(late)
+            server.sendto(b"web1 " + server.recvfrom(100)[0], client)
+            probes.receive()
+        assert probes.gap_ns == 0, "a prober that is late is no service that is away"
+        probes.mark(0)
+        probes.send(now + 200 * MS)
+        probes.send(now + 200 * MS + ANSWER_TIME_NS)
+        assert probes.lost == 1
 
 
 def test_a_download_that_skips_a_block_is_broken() -> None:
