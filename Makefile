@@ -82,12 +82,11 @@ bench: test-packages uml build $(VENV)/dev ## measure, against peers in the same
 bench-quick: ## the promised figures and fewer of the rest, in three minutes
 	@$(MAKE) --no-print-directory bench BENCH=--quick
 
-build: packages $(VENV)/run ## the virtual environment, the BPF objects, the scripts that the GUI serves
 bench-failover: test-packages build $(VENV)/dev ## what a takeover costs, beside Debian's keepalived: a quarter of an hour; RUNS=5
 	@$(PYTHON) tools/fetch_keepalived.py
 	@$(SUDO) $(BIN)/python -m bench.failover --runs $(RUNS)
 
-build: packages $(VENV)/run ## the virtual environment and the BPF objects
+build: packages $(VENV)/run ## the virtual environment, the BPF objects, the scripts that the GUI serves
 	@$(BIN)/python tools/build_bpf.py
 	@command -v npm >/dev/null || tools/install_packages.sh npm
 	@$(BIN)/python tools/fetch_assets.py $(if $(wildcard $(VENV)/dev),--dev)

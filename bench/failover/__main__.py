@@ -21,7 +21,7 @@ from piranha.lab import namespace as netns
 from piranha.lab.reporter import Reporter
 from piranha.lab.topology import CLIENT, VIP4
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "failover"
 OPEN_CONNECTIONS = 10_000
 
 CONTENDERS: dict[str, tuple[Callable[[], Pair], float]] = {
@@ -55,8 +55,8 @@ def main() -> int:
         except (PiranhaError, OSError, TimeoutError) as error:
             print(f"{name}: FAILED: {error}")
             failed = True
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"failover-{datetime.now():%Y-%m-%dT%H%M%S}.json"
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{datetime.now():%Y-%m-%dT%H%M%S}.json"
     path.write_text(json.dumps({"machine": described, "rows": rows}, indent=1) + "\n")
     print(f"\nwritten to {path}")
     return int(failed)
