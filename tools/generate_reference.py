@@ -1,4 +1,4 @@
-"""Write `docs/reference/lvs.cf.md` from the table of directives. `--check` only says whether the page is up to date."""
+"""Write the pages of `docs/reference/` that come from tables in the code. `--check` only says whether they are up to date."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from piranha.config.syntax import MAX_TOKENS
 from piranha.config.writer import format_value
 from piranha.model.mark import MOST_MARK
 
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "lvs.cf.md"
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
 HEAD = f"""# lvs.cf
 
@@ -153,14 +153,17 @@ def _default(directive: Directive) -> str:
 
 
 def main() -> int:
-    text = page()
+    import api_reference  # beside this file, which tests load by its path
+
+    pages = {FOLDER / "lvs.cf.md": page(), FOLDER / "api.md": api_reference.page()}
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv[1:]:
-        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{PAGE} is out of date: run tools/generate_reference.py", file=sys.stderr)
-        return 1
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
+        for path in stale:
+            print(f"{path} is out of date: run tools/generate_reference.py", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pages[path], encoding="utf-8")
     return 0
 
 

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from piranha.api.operation import Operation
-from piranha.api.resources import cluster, configuration, events, overview, replication, servers, statistics, table
+from piranha.api.resources import (
+    cluster,
+    configuration,
+    description,
+    events,
+    overview,
+    replication,
+    servers,
+    statistics,
+    table,
+)
 
 PREFIX = "/api/v1"
 
@@ -16,4 +26,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *cluster.OPERATIONS,
     *replication.OPERATIONS,
     *table.OPERATIONS,
+    *description.OPERATIONS,
 )

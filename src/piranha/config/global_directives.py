@@ -194,6 +194,14 @@ GLOBAL: tuple[Directive, ...] = (
         original=False,
     ),
     _global(
+        "api_group",
+        T.TEXT,
+        "piranha-admin",
+        "Group whose members may do with lvsd what root may: change the configuration, drain, change over. Without it only "
+        "root may. A change takes effect when lvsd is started again.",
+        original=False,
+    ),
+    _global(
         "profile",
         T.WORD,
         "default",

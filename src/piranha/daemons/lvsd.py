@@ -138,7 +138,7 @@ class _Daemon:
             ConfirmationFile(self._paths.unconfirmed),
             spread=self._spread,
         )
-        policy = Policy.of_this_host()
+        policy = Policy.of_this_host(self._reading.configuration.api_group)
         # The socket comes first: where it cannot be made nothing in the kernel has been touched yet.
         listener = open_socket(self._paths.api_socket, mode=OPEN_MODE if policy.is_open else MODE)
         try:

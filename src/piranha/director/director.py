@@ -206,7 +206,11 @@ class Director:
                 reading = await asyncio.to_thread(read_configuration, path)
                 if isinstance(self._plane, Reconfigurable):
                     self._plane.reconfigure(reading.configuration)
-                    self._opened_with = replace(reading.configuration, dataplane=self._opened_with.dataplane)
+                    self._opened_with = replace(
+                        reading.configuration,
+                        dataplane=self._opened_with.dataplane,
+                        api_group=self._opened_with.api_group,
+                    )
             except ConfigurationError as refused:
                 logger.warning(
                     "reload refused, the old configuration goes on file=%s problems=%d", path, len(refused.problems)
@@ -494,7 +498,7 @@ class Director:
         sentences += self._layout.warnings
         sentences += [
             f"{directive} was changed and waits for a restart of lvsd, which does not interrupt forwarding"
-            for directive in ("dataplane", "interfaces", "hook")
+            for directive in ("dataplane", "interfaces", "hook", "api_group")
             if getattr(self._opened_with, directive) != getattr(self._reading.configuration, directive)
         ]
         if changed:

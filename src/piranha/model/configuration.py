@@ -225,6 +225,7 @@ class Configuration:
     interfaces: tuple[str, ...] = ()
     hook: HookChoice = HookChoice.AUTO
     table_edits: TableEdits = TableEdits.SHOW
+    api_group: str | None = None
     profile: ProfileChoice = ProfileChoice.DEFAULT
     failback: bool = False
     failback_delay_s: float = 30

@@ -138,6 +138,7 @@ def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration
             "dataplane": st.sampled_from(DataPlaneChoice),
             "interfaces": st.lists(texts, max_size=3).map(tuple),
             "hook": st.sampled_from(HookChoice),
+            "api_group": st.none() | texts,
             "table_edits": st.sampled_from(TableEdits),
             "profile": st.sampled_from(ProfileChoice),
             "heartbeat_auth": st.sampled_from(HeartbeatAuth),

@@ -64,6 +64,7 @@ OURS: dict[Scope, dict[str, str | None]] = {
         "interfaces": "[ ]",
         "hook": "auto",
         "table_edits": "show",
+        "api_group": None,
         "profile": "default",
         "heartbeat_auth": "sealed",
         "pair_port": None,
