@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket
 from piranha.api.operation import Context, Operation
 from piranha.api.operations import OPERATIONS, PREFIX
 from piranha.api.problems import on_crash, on_http_error, on_refusal
+from piranha.api.resources import metrics
 from piranha.api.rights import Caller, Peer, Policy, Right
 from piranha.base.errors import PiranhaError
 
@@ -34,6 +35,8 @@ def create_app(context: Context, policy: Policy) -> Starlette:
         routes=[
             *(_route(one, context, policy) for one in _by_path(OPERATIONS)),
             WebSocketRoute(f"{PREFIX}/live", live),
+            # Where Prometheus looks without being told.
+            _route({one.method: one for one in metrics.OPERATIONS}, context, policy, prefix=""),
             Route("/healthz", healthz),
         ],
         exception_handlers={PiranhaError: on_refusal, HTTPException: on_http_error, Exception: on_crash},
@@ -48,7 +51,7 @@ def _by_path(operations: Sequence[Operation]) -> list[Mapping[str, Operation]]:
     return list(paths.values())
 
 
-def _route(operations: Mapping[str, Operation], context: Context, policy: Policy) -> Route:
+def _route(operations: Mapping[str, Operation], context: Context, policy: Policy, *, prefix: str = PREFIX) -> Route:
     (path,) = {operation.path for operation in operations.values()}
 
     async def answer(request: Request) -> Response:
@@ -61,7 +64,7 @@ def _route(operations: Mapping[str, Operation], context: Context, policy: Policy
         request.scope["piranha.caller"] = caller
         return await operation.handler(context, request)
 
-    return Route(PREFIX + path, answer, methods=list(operations))
+    return Route(prefix + path, answer, methods=list(operations))
 
 
 def caller_by(policy: Policy, request: HTTPConnection) -> Caller:

@@ -1,4 +1,4 @@
-"""`piranha config`: check, show and format an `lvs.cf`, on the file alone; what asks lvsd is in `replication.py`."""
+"""`piranha config`: check, show and format an `lvs.cf`, on the file alone; what asks lvsd is in `config_change.py` and `replication.py`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from piranha.base.errors import ExitCode, PiranhaError
 from piranha.base.paths import Paths
+from piranha.cli import config_change
 from piranha.cli.output import note, write_json
 from piranha.cli.problem_report import problem_as_plain, report_lines, summary
 from piranha.cli.replication import conflicts_group, push_command
@@ -28,11 +29,16 @@ _strict_option = click.option("--strict", is_flag=True, help="Judge as the origi
 
 @click.group("config")
 def config_group() -> None:
-    """Check, show and format lvs.cf. FILE is /etc/sysconfig/ha/lvs.cf unless named; `-` is standard input."""
+    """Check, show, format and change lvs.cf, and take changes back.
+
+    FILE is /etc/sysconfig/ha/lvs.cf unless named; `-` is standard input.
+    """
 
 
 config_group.add_command(conflicts_group)
 config_group.add_command(push_command)
+for _command in config_change.COMMANDS:
+    config_group.add_command(_command)
 
 
 @config_group.command("check")

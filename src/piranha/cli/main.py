@@ -22,7 +22,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Drain, disable, weigh or force real servers; what was said of them.",
     ),
     "connections": ("piranha.cli.connections:connections_command", "Connections, filtered or counted."),
-    "config": ("piranha.cli.config:config_group", "Check, show and format lvs.cf."),
+    "top": ("piranha.cli.top:top_command", "Roles, services and rates on the whole screen."),
+    "events": ("piranha.cli.events:events_command", "What happened, and what happens."),
+    "config": ("piranha.cli.config:config_group", "Check, show, edit, compare and roll back lvs.cf."),
     "import": ("piranha.cli.import_:import_group", "Make an lvs.cf of another balancer's configuration."),
     "reload": ("piranha.cli.reload:reload_command", "Apply the changes of lvs.cf to the running director."),
     "pulse": ("piranha.cli.pulse:pulse_command", "Run the daemon that keeps a pair of directors."),
@@ -42,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "realserver": ("piranha.cli.realserver:realserver_group", "Prepare a real server for direct routing or tunnels."),
     "doctor": ("piranha.cli.doctor:doctor_command", "Say what this machine lacks and how to get it."),
     "lab": ("piranha.cli.lab:lab_group", "A cluster of network namespaces on this machine."),
+    "completion": ("piranha.cli.completion:completion_command", "Completion for bash, zsh or fish."),
     "version": ("piranha.cli.version:version_command", "The version."),
 }
 """Name -> where the click command is, and its line in the list of commands."""

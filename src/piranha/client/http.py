@@ -6,7 +6,7 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +17,10 @@ TIMEOUT_S = 10.0
 CHANGE_TIMEOUT_S = 60.0
 """A reload may have to look up host names first."""
 MAX_ANSWER_BYTES = 1 << 30
+
+
+Query = Mapping[str, str] | Sequence[tuple[str, str]]
+"""Words of a query; pairs where a word repeats."""
 
 
 class RefusedError(PiranhaError):
@@ -34,7 +38,7 @@ class Client:
         self._path = socket_path
         self._timeout_s = timeout_s
 
-    def get(self, resource: str, query: Mapping[str, str] | None = None) -> Any:
+    def get(self, resource: str, query: Query | None = None) -> Any:
         """The document of `/api/v1/RESOURCE`. Raises UnreachableError, `RefusedError`, UsageError."""
         return self._ask("GET", f"/api/v1/{resource}" + (f"?{urlencode(query)}" if query else ""), self._timeout_s)
 

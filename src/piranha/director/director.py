@@ -32,7 +32,7 @@ from piranha.director.chronicle import Chronicle
 from piranha.director.difference import describe
 from piranha.director.events import EventKind, EventSeverity
 from piranha.director.health import HealthBook, HealthSource, targets_of
-from piranha.director.history import History, StatisticsDocument
+from piranha.director.history import Figures, History, StatisticsDocument
 from piranha.director.layout import Layout, lay_out
 from piranha.director.live import LiveFrame, total_of
 from piranha.director.operators import OperatorDesk
@@ -166,6 +166,7 @@ class Director:
         self._quorum_commands = QuorumCommands(self._tell_quorum)
         self._meter = RateMeter()
         self._history = History()
+        self._comparison_s = 0.0
         self._reloading = asyncio.Lock()
         self._present: frozenset[IPAddress] | None = None
         self._missing: tuple[str, ...] = ()
@@ -263,6 +264,15 @@ class Director:
             total=total_of(services),
             services=services,
             gone=[],
+        )
+
+    def figures(self) -> Figures:
+        """What only metrics show."""
+        return Figures(
+            totals=self._history.totals,
+            events=self.chronicle.log.last,
+            repairs=self._switch.repairs,
+            comparison_s=self._comparison_s,
         )
 
     def statistics(self, name: str, seconds: int) -> StatisticsDocument | None:
@@ -430,7 +440,7 @@ class Director:
             spent_s = time.monotonic()
             self._converge()
             self._beat()
-            spent_s = time.monotonic() - spent_s
+            spent_s = self._comparison_s = time.monotonic() - spent_s
             await asyncio.sleep(min(self._tick_s, _SHARE * spent_s))
             try:
                 async with asyncio.timeout(self._tick_s):

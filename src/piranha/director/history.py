@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,25 @@ class StatisticsDocument(TypedDict):
     in_bits_per_s: list[float | None]
     out_bits_per_s: list[float | None]
     active: list[float | None]
+
+
+class Totals(NamedTuple):
+    """What all services counted. They only grow: a service that goes takes nothing away."""
+
+    connections: int = 0
+    in_packets: int = 0
+    out_packets: int = 0
+    in_bytes: int = 0
+    out_bytes: int = 0
+
+
+class Figures(NamedTuple):
+    """Numbers about the director itself: `repairs` of the table, and how long the last comparison took."""
+
+    totals: Totals
+    events: int
+    repairs: int
+    comparison_s: float
 
 
 class _Ring:
@@ -83,6 +102,7 @@ class History:
     """Fed with the snapshots that the director takes anyway."""
 
     def __init__(self) -> None:
+        self.totals = Totals()
         self._fine = _Ring(SECONDS, 1)
         self._coarse = _Ring(MINUTES, 60)
         self._columns: dict[ServiceKey, int] = {}
@@ -103,10 +123,12 @@ class History:
         elapsed_s = 0.0 if self._sampled_at is None else now - self._sampled_at
         before = self._aligned(keys)
         self._sampled_at, self._keys, self._before = now, keys, counters
+        # A service that is new, or whose counters began anew, counts from zero.
+        gained = np.where(counters < before, counters, counters - before)
+        self.totals = Totals(*(had + int(more) for had, more in zip(self.totals, gained.sum(axis=1), strict=True)))
         if elapsed_s <= 0:
             return
-        # A service that is new, or whose counters began anew, counts from zero.
-        rates = np.where(counters < before, counters, counters - before) / elapsed_s
+        rates = gained / elapsed_s
         active = np.array([sum(d.active_connections for d in s.destinations) for s in snapshot], np.float64)
         values = np.vstack((rates[0], rates[1] + rates[2], 8 * rates[3], 8 * rates[4], active))
         columns = np.array([self._columns.get(key, 0) for key in keys], np.intp)

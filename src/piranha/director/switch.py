@@ -71,6 +71,8 @@ class Switch:
         self.errors: Mapping[ServiceKey, str] = {}
         self.shortfalls: Mapping[str, str] = {}
         self.fault = ""
+        self.repairs = 0
+        """Differences that nobody asked for and that were mended."""
         self._settled: tuple[ServiceEntry, ...] | None = None
         self._refused: tuple[str, ...] = ()
 
@@ -98,6 +100,7 @@ class Switch:
                 if is_drift:
                     logger.warning('drift repaired difference="%s"', line)
                     self._tell(f"drift repaired: {line}", True)
+                    self.repairs += 1
                 else:
                     logger.info('table changed difference="%s"', line)
             refused = self._apply(repair, health, now)

@@ -1,0 +1,1 @@
+"""What Prometheus reads. Knows the director's documents, nothing of HTTP. Open `families.py` first."""
