@@ -39,7 +39,7 @@ def test_every_operation_does_what_the_document_says(
     schema: schemathesis.BaseSchema, operation: Operation, mode: GenerationMode
 ) -> None:
     asked = schema[operation.open_path][operation.method]
-    if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body or "{" in operation.path):
+    if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body or ":int}" in operation.path):
         pytest.skip("nothing is sent that could be wrong")
 
     @given(case=asked.as_strategy(generation_mode=mode))
