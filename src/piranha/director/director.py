@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -284,11 +284,18 @@ class Director:
                 return self._history.document(service.service.key, name, seconds)
         return None
 
-    def services(self) -> ServicesDocument:
+    def services(self, names: Collection[str] = ()) -> ServicesDocument:
+        """All services, or those of these names in lvs.cf alone."""
         now = self._clock.now()
+        planned = self._switch.reconciler.layout.services
+        actual = self._switch.snapshot()
+        if names:
+            planned = tuple(service for service in planned if service.virtual.name in names)
+            keys = {service.service.key for service in planned}
+            actual = [status for status in actual if status.service.key in keys]
         return services_document(
-            self._switch.reconciler.layout.services,
-            self._switch.snapshot(),
+            planned,
+            actual,
             checkup=self._checkup,
             held=self._switch.reconciler.held,
             errors=self._switch.errors,

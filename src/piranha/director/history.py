@@ -65,7 +65,8 @@ class _Ring:
     def __init__(self, slots: int, step_s: int) -> None:
         self.step_s = step_s
         self._times = np.zeros(slots, np.int64)
-        self._rows = np.full((slots, len(FIELDS), _LEAST_COLUMNS), np.nan, np.float32)
+        # Zeros are no memory until they are written; rows that never were are not read either.
+        self._rows = np.zeros((slots, len(FIELDS), _LEAST_COLUMNS), np.float32)
         self._at = 0
 
     def write(self, time: int, values: Matrix, columns: NDArray[np.intp]) -> None:
@@ -79,7 +80,7 @@ class _Ring:
 
     def forget(self, column: int) -> None:
         if column < self._rows.shape[2]:
-            self._rows[:, :, column] = np.nan
+            self._rows[self._times > 0, :, column] = np.nan
 
     def read(self, column: int | None, rows: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The last `rows` rows of one column that were written, the oldest first; gaps for None."""
@@ -93,8 +94,10 @@ class _Ring:
         size = self._rows.shape[2]
         while size < columns:
             size *= 2
-        wider = np.full((*self._rows.shape[:2], min(size, MOST_SERVICES + 1)), np.nan, np.float32)
-        wider[:, :, : self._rows.shape[2]] = self._rows
+        written = np.nonzero(self._times)[0]
+        wider = np.zeros((*self._rows.shape[:2], min(size, MOST_SERVICES + 1)), np.float32)
+        wider[written] = np.nan
+        wider[written, :, : self._rows.shape[2]] = self._rows[written]
         self._rows = wider
 
 

@@ -77,6 +77,16 @@ async def test_status_and_services(tmp_path: Path) -> None:
         assert [s["health"] for s in services[0]["servers"]] == ["up", "unknown"]
 
 
+async def test_services_of_a_name_alone(tmp_path: Path) -> None:
+    text = LISTING + LISTING[LISTING.index("virtual") :].replace("HTTP", "mail").replace("port = 80", "port = 25")
+    async with World(tmp_path, text).running() as world:
+        assert [s["name"] for s in (await get(world, "services", {"name": "mail"}))["services"]] == ["mail"]
+        assert (await get(world, "services", {"name": "nobody"}))["services"] == []
+        assert len((await get(world, "services"))["services"]) == 2
+        with pytest.raises(UsageError, match="unknown word nmae"):
+            await get(world, "services", {"nmae": "mail"})
+
+
 async def test_configuration_comes_as_it_was_read(tmp_path: Path) -> None:
     async with World(tmp_path, LISTING + "# caf\xe9\n").running() as world:
         document = await get(world, "configuration")

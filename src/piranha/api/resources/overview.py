@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from piranha.api.operation import Context, Operation, Parameter, caller_of
-from piranha.api.question import MAX_LIMIT, connection_filter
+from piranha.api.question import MAX_LIMIT, connection_filter, known_words
 from piranha.api.render import Document
 from piranha.api.rights import Right
 from piranha.director.services import ServicesDocument
@@ -18,7 +18,8 @@ async def status(context: Context, request: Request) -> Response:
 
 
 async def services(context: Context, request: Request) -> Response:
-    return Document(context.director.services())
+    known_words(request, ("name",))
+    return Document(context.director.services(frozenset(request.query_params.getlist("name"))))
 
 
 async def connections(context: Context, request: Request) -> Response:
@@ -65,6 +66,7 @@ OPERATIONS = (
         right=Right.VIEWER,
         summary="Every virtual service with its real servers: health, weights, connections, counters, rates.",
         answer=ServicesDocument,
+        query=(Parameter(name="name", meaning="only the virtual server of this name; may be repeated", schema=_TEXT),),
     ),
     Operation(
         method="GET",
