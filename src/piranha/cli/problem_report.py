@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from piranha.cli.output import BAD, DIM, GOOD, WARN, paint, plural
+from piranha.config.conversion import HIDDEN
 from piranha.config.parser import Parsed
 from piranha.config.problem import Problem, Severity
 
@@ -65,7 +66,8 @@ def _problem_lines(problem: Problem, lines: list[str]) -> Iterator[str]:
     place = f"{problem.file}:{problem.line}:{problem.column}:"
     severity = paint(f"{problem.severity}:", colour)
     yield f"{click.style(printable(place), bold=True)} {severity} {printable(problem.message)}"
-    if problem.line <= len(lines) and lines[problem.line - 1]:
+    # A line that holds a secret is not repeated on the screen.
+    if problem.text != HIDDEN and problem.line <= len(lines) and lines[problem.line - 1]:
         yield from _marked_line(problem, lines[problem.line - 1], colour)
     if problem.suggestion:
         yield f"  {paint('=', DIM)} {printable(problem.suggestion)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from piranha.config.directive import DAY_S, FORWARDING, MOST_SECONDS, UNUSED, Directive, Scope, directive_of
 from piranha.config.directive import ValueType as T
+from piranha.model.check_block import ChecksNeeded
 from piranha.model.configuration import SchedulerFlagWord, SlowStartForm
 from piranha.model.service import Protocol, TunnelChecksum, TunnelType
 
@@ -280,6 +281,14 @@ VIRTUAL: tuple[Directive, ...] = (
         words={"sip": "sip"},
         original=False,
     ),
+    _virtual(
+        "checks_needed",
+        T.WORD,
+        "any",
+        "With several `check` blocks: whether all of them, or any one, must be good for a server to be up.",
+        words={needed.value: needed for needed in ChecksNeeded},
+        original=False,
+    ),
 )
 
 SERVER: tuple[Directive, ...] = (
@@ -352,6 +361,15 @@ SERVER: tuple[Directive, ...] = (
         "csum",
         "Checksum of the outer header of `gue` and `gre`: none, full, or (for `gue`) remote checksum offload.",
         words={checksum.value: checksum for checksum in TunnelChecksum},
+        original=False,
+    ),
+    _server(
+        "checks_needed",
+        T.WORD,
+        "any",
+        "The same for this real server alone.",
+        words={needed.value: needed for needed in ChecksNeeded},
+        default_text="`checks_needed` of the virtual server",
         original=False,
     ),
 )

@@ -15,12 +15,17 @@ from piranha.config.tree import Entry, place_of, report
 from piranha.config.values import is_host_name, parse_inet_aton, parse_integer, parse_ip, parse_time
 from piranha.config.words import Words, value_words, without_glued_brackets
 from piranha.model.address import IPAddress
+from piranha.model.check_block import StatusRange
 from piranha.model.configuration import DeviceAddress
 from piranha.model.mark import MOST_PORT, PortRange, network_text
+
+HIDDEN = "(hidden)"
+"""What is shown instead of a secret."""
 
 _MAX_GUESSED = 40
 _MOST_PREFIX = 128
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})\Z", re.ASCII)
+_STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?\Z", re.ASCII)
 _PREFIX = re.compile(r"/?(0|[1-9][0-9]{0,2})\Z", re.ASCII)
 _NETWORK = re.compile(r"[^/]+(?:/[0-9]{1,3}(?:\.[0-9.]+)?)?\Z", re.ASCII)
 
@@ -67,6 +72,8 @@ class Converter:
         assignment = entry.assignment
         usable = True
         for flaw in assignment.flaws:
+            if directive.secret:
+                flaw = flaw._replace(token=flaw.token._replace(text=HIDDEN))
             usable &= report(self._findings, entry.line, flaw, in_block=in_block)
         if assignment.equal is None:
             self._no_equal(directive, entry)
@@ -87,11 +94,19 @@ class Converter:
             self._surplus(directive, entry, values)
             return NO_VALUE
         place = place_of(entry.line, values[0])
-        return self._by_type[directive.type](directive, place, values[0])
+        if directive.secret:
+            place = place._replace(text=HIDDEN)
+        value = self._by_type[directive.type](directive, place, values[0])
+        if directive.form and isinstance(value, str) and not re.fullmatch(directive.form, value):
+            message = f"`{directive.name}` takes {directive.form_text}, not `{place.text}`"
+            mend = f"write for example `{directive.assignment_example}`"
+            self._findings.refuse(place, Kind.INVALID_ARGUMENT, message, mend)
+            return NO_VALUE
+        return value
 
     def _no_equal(self, directive: Directive, entry: Entry) -> None:
         assignment = entry.assignment
-        given = " ".join(token.text for token in assignment.values)
+        given = "" if directive.secret else " ".join(token.text for token in assignment.values)
         kind = Kind.EQUAL_EXPECTED if given else Kind.MISSING_ARGUMENTS
         mend = f"write `{directive.name} = {given or directive.example}`"
         self._findings.refuse(place_of(entry.line, assignment.name), kind, f"`{directive.name}` has no `=`", mend)
@@ -108,6 +123,11 @@ class Converter:
 
     def _surplus(self, directive: Directive, entry: Entry, values: Words) -> None:
         mend = "remove it"
+        if directive.secret:
+            place = place_of(entry.line, values[1])._replace(text=HIDDEN)
+            message = f"`{directive.name}` takes one value, and more follows it"
+            self._findings.refuse(place, Kind.UNEXPECTED_ARGUMENTS, message, "quote a text that contains blanks")
+            return
         if directive.type in (ValueType.TEXT, ValueType.CHECK_TEXT):
             whole = " ".join(token.text for token in values)
             mend = f'quote a text that contains blanks: `{directive.name} = "{whole}"`'
@@ -129,7 +149,10 @@ class Converter:
             inner = words
         if directive.type is ValueType.LIST:
             return tuple(word.value for word in inner)
-        convert = self._word if directive.type is ValueType.WORDS else self._port_range
+        if directive.type is ValueType.WORDS:
+            convert = self._word
+        else:
+            convert = self._port_range if directive.type is ValueType.PORTS else self._statuses
         items = [convert(directive, place_of(entry.line, word), word) for word in inner]
         return NO_VALUE if NO_VALUE in items else tuple(items)
 
@@ -229,6 +252,16 @@ class Converter:
             self._findings.refuse(place, Kind.INVALID_ARGUMENT, message, mend)
             return NO_VALUE
         return PortRange(first, last)
+
+    def _statuses(self, directive: Directive, place: Place, token: Token) -> object:
+        """A status, or a range of them."""
+        match = _STATUSES.match(token.value)
+        if match is None or int(match[1]) > int(match[2] or match[1]):
+            message = f"`{directive.name}` takes statuses from 100 to 599 and ranges as 200-299, not `{place.text}`"
+            mend = f"write for example `{directive.assignment_example}`"
+            self._findings.refuse(place, Kind.INVALID_ARGUMENT, message, mend)
+            return NO_VALUE
+        return StatusRange(int(match[1]), int(match[2] or match[1]))
 
     def _network(self, directive: Directive, place: Place, token: Token) -> object:
         text = token.value

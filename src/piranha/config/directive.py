@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from enum import StrEnum
 
+from piranha.model.check_block import CheckBlock, CheckKind
 from piranha.model.configuration import Configuration, RealServer, VirtualServer
 from piranha.model.mark import MarkBlock
 from piranha.model.service import ForwardingMethod
@@ -24,6 +25,7 @@ class Scope(StrEnum):
     VIRTUAL = "virtual"
     SERVER = "server"
     MARK = "mark"
+    CHECK = "check"
 
 
 class ValueType(StrEnum):
@@ -45,16 +47,17 @@ class ValueType(StrEnum):
     WORDS = "list of words"
     PORTS = "list of ports"
     NETWORK = "address or network"
+    STATUSES = "list of statuses"
 
     @property
     def is_list(self) -> bool:
         """Whether the value stands in brackets."""
-        return self in (ValueType.LIST, ValueType.WORDS, ValueType.PORTS)
+        return self in (ValueType.LIST, ValueType.WORDS, ValueType.PORTS, ValueType.STATUSES)
 
     @property
     def may_be_bare(self) -> bool:
         """Whether a list of one may stand without its brackets."""
-        return self in (ValueType.WORDS, ValueType.PORTS)
+        return self in (ValueType.WORDS, ValueType.PORTS, ValueType.STATUSES)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,8 @@ class Directive:
     `field` is the attribute of the model, None where the value is read and dropped. `words` maps the words of a WORD or
     WORDS to their values; `strict_words` are those the original knew. `least` and `most` bound the value in the tolerant
     mode. A `repeatable` directive has a tuple of values, one a line. `inert` says why nothing acts on the value yet.
-    `original` is False for what this project added.
+    `original` is False for what this project added. `kinds` are the kinds of checks that take it, empty for all; a text
+    must have the `form`, which `form_text` says in words. A `secret` is never shown.
     """
 
     name: str
@@ -81,6 +85,10 @@ class Directive:
     inert: str = ""
     original: bool = True
     repeatable: bool = False
+    kinds: frozenset[CheckKind] = frozenset()
+    form: str = ""
+    form_text: str = ""
+    secret: bool = False
 
     @property
     def default(self) -> object:
@@ -99,6 +107,7 @@ _DEFAULTS: dict[Scope, object] = {
     Scope.VIRTUAL: VirtualServer(name=""),
     Scope.SERVER: RealServer(name=""),
     Scope.MARK: MarkBlock(mark=1),
+    Scope.CHECK: CheckBlock(kind=CheckKind.TCP),
 }
 
 

@@ -1,5 +1,5 @@
-"""Every directive of `lvs.cf`. Adding one is one entry in `global_directives.py` or `block_directives.py` (and one field
-of the model).
+"""Every directive of `lvs.cf`. Adding one is one entry in `global_directives.py`, `block_directives.py` or
+`check_directives.py` (and one field of the model).
 
 The order inside a scope is the order in which the original's GUI wrote them; the writer and the editor keep to it.
 Defaults are not repeated there: they are the defaults of `model.configuration`.
@@ -8,12 +8,13 @@ Defaults are not repeated there: they are the defaults of `model.configuration`.
 from __future__ import annotations
 
 from piranha.config.block_directives import MARK, SERVER, VIRTUAL
+from piranha.config.check_directives import CHECK
 from piranha.config.directive import Directive, Scope, ValueType
 from piranha.config.global_directives import GLOBAL
 
 __all__ = ["BY_SCOPE", "DIRECTIVES", "REJECTED", "REJECTED_WORDS", "Directive", "Scope", "ValueType"]
 
-DIRECTIVES = (*GLOBAL, *VIRTUAL, *SERVER, *MARK)
+DIRECTIVES = (*GLOBAL, *VIRTUAL, *SERVER, *MARK, *CHECK)
 
 BY_SCOPE: dict[Scope, dict[str, Directive]] = {
     scope: {directive.name: directive for directive in DIRECTIVES if directive.scope is scope} for scope in Scope

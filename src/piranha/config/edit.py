@@ -21,12 +21,14 @@ from piranha.config.words import value_words
 from piranha.config.writer import (
     Indentation,
     assignment_lines,
+    check_lines,
     format_value,
     mark_lines,
     quoted,
     server_lines,
     virtual_lines,
 )
+from piranha.model.check_block import CheckBlock
 from piranha.model.configuration import RealServer, VirtualServer
 from piranha.model.mark import MarkBlock
 
@@ -36,11 +38,15 @@ _BLANKS = re.compile(r"[ \t]*")
 
 @dataclass(frozen=True, slots=True)
 class BlockPath:
-    """The `index`-th block of this keyword (`virtual`, `failover`, `mark`), or the `server`-th real server in it."""
+    """The `index`-th block of this keyword (`virtual`, `failover`, `mark`), or the `server`-th real server in it.
+
+    `check` is the number of a `check` block in whichever of the two it is.
+    """
 
     keyword: str
     index: int
     server: int | None = None
+    check: int | None = None
 
 
 def set_value(
@@ -145,6 +151,26 @@ def add_server(document: Document, path: BlockPath, server: RealServer) -> Docum
     return document.with_inserted(block.last if block.is_closed else block.last + 1, lines)
 
 
+def add_check(document: Document, path: BlockPath, check: CheckBlock) -> Document:
+    """Add a `check` block after the last one of a virtual or real server; `path` names that server."""
+    root = _tree(document)
+    block = _block(root, BlockPath(path.keyword, path.index, path.server))
+    indentation = _indentation(document, root)
+    outer, inner = indentation.virtual, indentation.server
+    if path.server is not None:
+        outer, inner = indentation.server, indentation.check
+    lines = check_lines(check, outer=outer, inner=inner)
+    checks = block.blocks("check")
+    if checks and not checks[-1].is_closed:
+        lines.insert(0, lines[-1])
+    if checks:
+        return document.with_inserted(checks[-1].last + 1, lines)
+    inside = [item.first for item in block.items if isinstance(item, Block)]
+    if inside:
+        return document.with_inserted(inside[0], lines)
+    return document.with_inserted(block.last if block.is_closed else block.last + 1, lines)
+
+
 def remove_block(document: Document, path: BlockPath) -> Document:
     """Remove a block with all its lines; a comment above it stays."""
     block = _block(_tree(document), path)
@@ -195,6 +221,8 @@ def _directive(path: BlockPath | None, name: str) -> Directive:
 def _scope(path: BlockPath | None) -> Scope:
     if path is None:
         return Scope.GLOBAL
+    if path.check is not None:
+        return Scope.CHECK
     if path.keyword == "mark":
         return Scope.MARK
     return Scope.VIRTUAL if path.server is None else Scope.SERVER
@@ -203,13 +231,14 @@ def _scope(path: BlockPath | None) -> Scope:
 def _block(root: Block, path: BlockPath | None) -> Block:
     if path is None:
         return root
-    blocks = root.blocks(path.keyword)
-    if path.index < len(blocks):
-        block = blocks[path.index]
-        if path.server is None:
-            return block
-        if path.server < len(block.blocks("server")):
-            return block.blocks("server")[path.server]
+    block: Block | None = root
+    for keyword, index in ((path.keyword, path.index), ("server", path.server), ("check", path.check)):
+        if index is None or block is None:
+            continue
+        blocks = block.blocks(keyword)
+        block = blocks[index] if index < len(blocks) else None
+    if block is not None:
+        return block
     raise PiranhaError(f"the configuration has no such block: {path}", mend="read it again, it may have changed")
 
 
@@ -246,7 +275,10 @@ def _add_lines(document: Document, block: Block, directive: Directive, lines: li
         return _insert(document, entries[0].line, lines, _indent_of(document, entries[0].line))
     if directive.scope is not Scope.GLOBAL:
         indentation = _indentation(document, _tree(document))
-        indent = indentation.server if directive.scope is Scope.SERVER else indentation.virtual
+        indent = indentation.virtual
+        if directive.scope is not Scope.VIRTUAL and block.keyword not in ("virtual", "failover", "mark"):
+            own = _indent_of(document, block.first)
+            indent = indentation.server if directive.scope is Scope.SERVER else own + " " * 4
         return _insert(document, block.first + 1, lines, indent)
     at = len(document.lines) if first_block is None else first_block
     while at and first_block is not None and document.lines[at - 1].text.lstrip(" \t").startswith("#"):
@@ -276,7 +308,7 @@ def _indentation(document: Document, root: Block) -> Indentation:
         for item in outer.items:
             line = item.line if isinstance(item, Entry) else item.first
             virtual = _indent_of(document, line) if virtual is None else virtual
-            if isinstance(item, Block) and item.entries and server is None:
+            if isinstance(item, Block) and item.keyword == "server" and item.entries and server is None:
                 server = _indent_of(document, item.entries[0].line)
         if virtual is not None and server is not None:
             break

@@ -11,8 +11,14 @@ from piranha.config.statement import Assignment, Blank, Closing, LoneBrace, Open
 from piranha.config.syntax import Token, split, tokens_of
 from piranha.config.words import value_words, without_glued_brackets
 
-_INDENTS = ("", " " * 5, " " * 9)
-_SCOPES = (Scope.GLOBAL, Scope.VIRTUAL, Scope.SERVER)
+_INDENTS = ("", " " * 5, " " * 9, " " * 13)
+_SCOPES = {
+    "virtual": Scope.VIRTUAL,
+    "failover": Scope.VIRTUAL,
+    "server": Scope.SERVER,
+    "mark": Scope.MARK,
+    "check": Scope.CHECK,
+}
 
 
 def format_text(text: str) -> str:
@@ -56,7 +62,7 @@ class _Formatter:
         return "".join(f"{line}\n" for line in self._lines)
 
     def _put(self, text: str) -> None:
-        self._lines.append(f"{_INDENTS[min(len(self._open), 2)]}{text}" if text else "")
+        self._lines.append(f"{_INDENTS[min(len(self._open), 3)]}{text}" if text else "")
 
     def _blank_or_comment(self, text: str) -> None:
         if text or (self._lines and self._lines[-1]):
@@ -87,9 +93,7 @@ class _Formatter:
 
     @property
     def _scope(self) -> Scope:
-        if self._open[-1:] == ["mark"]:
-            return Scope.MARK
-        return _SCOPES[min(len(self._open), 2)]
+        return _SCOPES[self._open[-1]] if self._open else Scope.GLOBAL
 
 
 def _comment_after(brace: Token, text: str) -> str:

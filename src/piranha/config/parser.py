@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from piranha.config.check_directives import NEEDED
 from piranha.config.conversion import NO_VALUE, Converter, did_you_mean
 from piranha.config.directives import BY_SCOPE, REJECTED, Directive, Scope
 from piranha.config.names import Names, SystemNames
@@ -18,6 +19,7 @@ from piranha.config.statement import BLOCK_KEYWORDS
 from piranha.config.syntax import Document, split, split_as_original
 from piranha.config.tree import Block, Entry, build, place_of
 from piranha.config.values import parse_integer
+from piranha.model.check_block import CheckBlock, CheckKind
 from piranha.model.configuration import Configuration, RealServer, VirtualServer
 from piranha.model.mark import MOST_MARK, MarkBlock
 
@@ -170,6 +172,8 @@ class _Reader:
                 self._assign(Scope.GLOBAL, item, values, places.values)
             elif item.keyword == "server":
                 self._server(item, 80)
+            elif item.keyword == "check":
+                self._check(item)
             elif item.keyword == "mark":
                 # The original's verdict ends at the opening line.
                 marked = None if self._findings.strict else self._mark(item)
@@ -195,6 +199,8 @@ class _Reader:
         for item in block.items:
             if isinstance(item, Entry):
                 self._assign(Scope.VIRTUAL, item, values, places.values)
+            elif item.keyword == "check":
+                self._add_check(item, values, places)
             else:
                 server, found = self._server(item, values.get("port", 80))
                 servers.append(server)
@@ -204,8 +210,11 @@ class _Reader:
     def _server(self, block: Block, port: int) -> tuple[RealServer, BlockPlaces]:
         places = BlockPlaces(_header(block))
         values: dict[str, Any] = {"port": port}
-        for entry in block.entries:
-            self._assign(Scope.SERVER, entry, values, places.values)
+        for item in block.items:
+            if isinstance(item, Entry):
+                self._assign(Scope.SERVER, item, values, places.values)
+            elif item.keyword == "check":
+                self._add_check(item, values, places)
         return RealServer(name=block.name, **values), places
 
     def _mark(self, block: Block) -> tuple[MarkBlock, BlockPlaces] | None:
@@ -221,6 +230,37 @@ class _Reader:
             message = f"a mark is a number from 1 to {MOST_MARK}, not `{block.name}`"
             self._findings.refuse(places.header, Kind.INTEGER_EXPECTED, message, "write for example `mark 80 {`")
         return None
+
+    def _add_check(self, block: Block, values: dict[str, Any], places: BlockPlaces) -> None:
+        checked = None if self._findings.strict else self._check(block)
+        if checked is not None:
+            values["checks"] = (*values.get("checks", ()), checked[0])
+            places.checks.append(checked[1])
+
+    def _check(self, block: Block) -> tuple[CheckBlock, BlockPlaces] | None:
+        """A `check` block; None where its name is no kind, or something it cannot do without is missing."""
+        places = BlockPlaces(_header(block))
+        values: dict[str, Any] = {}
+        kind = next((kind for kind in CheckKind if kind.value == block.name), None)
+        for entry in block.entries:
+            self._assign(Scope.CHECK, entry, values, places.values)
+            directive = BY_SCOPE[Scope.CHECK].get(entry.assignment.name.value)
+            if directive is not None and kind is not None and directive.kinds and kind not in directive.kinds:
+                message = f"a check of kind `{kind}` has no `{directive.name}`"
+                mend = f"it belongs to {', '.join(sorted(directive.kinds))}: remove the line"
+                self._findings.refuse(place_of(entry.line, entry.assignment.name), Kind.UNKNOWN_COMMAND, message, mend)
+        if kind is None:
+            if block.name_token is not None:
+                near = did_you_mean(block.name, CheckKind)
+                mend = f"did you mean `{near}`?" if near else f"one of {', '.join(CheckKind)}"
+                message = f"there is no check of kind `{block.name}`"
+                self._findings.refuse(places.header, Kind.INVALID_ARGUMENT, message, mend)
+            return None
+        missing = [name for name in NEEDED.get(kind, ()) if name not in places.values]
+        for name in missing:
+            mend = f"write `{BY_SCOPE[Scope.CHECK][name].assignment_example}`"
+            self._findings.refuse(places.header, Kind.MISSING_ARGUMENTS, f"a `{kind}` check needs `{name}`", mend)
+        return None if missing else (CheckBlock(kind=kind, **values), places)
 
     def _assign(self, scope: Scope, entry: Entry, values: dict[str, Any], places: dict[str, Place]) -> None:
         name_token = entry.assignment.name

@@ -14,6 +14,7 @@ class BlockPlaces:
     header: Place
     values: dict[str, Place] = field(default_factory=dict)
     servers: list[BlockPlaces] = field(default_factory=list)
+    checks: list[BlockPlaces] = field(default_factory=list)
 
     def of(self, name: str) -> Place:
         """The value of a directive, or the opening line where the directive was left out."""

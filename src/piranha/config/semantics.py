@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from piranha.config.names import Names
@@ -9,10 +10,12 @@ from piranha.config.parser import Parsed, parse
 from piranha.config.places import Places
 from piranha.config.problem import Findings, Problem
 from piranha.config.rules import check as check_rules
+from piranha.config.rules import check_block, kind, mark, pool, redundancy, virtual
 from piranha.config.rules import file as file_rules
-from piranha.config.rules import kind, mark, pool, redundancy, virtual
 from piranha.config.rules.advice import Advice, PlacedVirtual
 from piranha.model.configuration import Configuration
+
+Rule = Callable[[PlacedVirtual], Iterator[Advice]]
 
 
 def warnings(configuration: Configuration, places: Places, *, file: str = "lvs.cf") -> tuple[Problem, ...]:
@@ -39,6 +42,7 @@ def check_text(text: str, *, file: str = "lvs.cf", strict: bool = False, names: 
 
 def _advice(configuration: Configuration, places: Places) -> list[Advice]:
     found: list[Advice] = []
+    judge: Rule
     for rule in (*redundancy.RULES, *file_rules.RULES, *mark.RULES):
         found.extend(rule(configuration, places))
     for value, where in zip(configuration.virtuals, places.virtuals, strict=True):
@@ -46,6 +50,11 @@ def _advice(configuration: Configuration, places: Places) -> list[Advice]:
         for judge in virtual.ALWAYS:
             found.extend(judge(placed))
         if value.active:
-            for judge in (*virtual.WHEN_ACTIVE, *kind.RULES, *check_rules.RULES, *pool.RULES):
+            for judge in (*virtual.WHEN_ACTIVE, *kind.RULES, *check_block.RULES, *_check_rules(placed), *pool.RULES):
                 found.extend(judge(placed))
     return found
+
+
+def _check_rules(placed: PlacedVirtual) -> Sequence[Rule]:
+    """Rules on `send` and `expect` say nothing where `check` blocks took their place."""
+    return (check_rules.times, check_rules.load) if placed.value.checks else check_rules.RULES

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from piranha.config.problem import Kind
 from piranha.config.syntax import MAX_TOKENS, Token, tokens_of
 
-BLOCK_KEYWORDS = ("virtual", "failover", "server", "mark")
-_EXAMPLE_NAMES = {"virtual": "webfarm", "failover": "web", "server": "webserver1", "mark": "80"}
+BLOCK_KEYWORDS = ("virtual", "failover", "server", "mark", "check")
+_EXAMPLE_NAMES = {"virtual": "webfarm", "failover": "web", "server": "webserver1", "mark": "80", "check": "http"}
 
 _PLAIN = re.compile(r"""[ \t]*([a-z_]+)[ \t]+(=)[ \t]+([^ \t"'\[{#][^ \t]*)[ \t]*\Z""")
 _GLUED = re.compile(r"""[ \t]*([^ \t="'#{}]+)[ \t]*(=)""")

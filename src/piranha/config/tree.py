@@ -75,7 +75,7 @@ def build(document: Document, findings: Findings) -> Block:
 
 
 class _Builder:
-    """Walks the lines once, with the open blocks on a stack: the file, a virtual server, a real server."""
+    """Walks the lines once, with the open blocks on a stack: the file, a virtual server, a real server, a check."""
 
     def __init__(self, document: Document, findings: Findings) -> None:
         self._document = document
@@ -111,10 +111,10 @@ class _Builder:
     def _opening(self, index: int, statement: Opening) -> None:
         keyword = statement.keyword.text
         self._leave_for(index, statement)
-        if keyword == "mark" and self._findings.strict:
+        if keyword in ("mark", "check") and self._findings.strict:
             mend = "the original did not know this block of piranha's"
             self._findings.refuse(
-                place_of(index, statement.keyword), Kind.UNKNOWN_COMMAND, "unknown block `mark`", mend
+                place_of(index, statement.keyword), Kind.UNKNOWN_COMMAND, f"unknown block `{keyword}`", mend
             )
         for flaw in statement.flaws:
             report(self._findings, index, flaw, in_block=self._in_block)
@@ -127,7 +127,11 @@ class _Builder:
     def _leave_for(self, index: int, statement: Opening) -> None:
         """Close the blocks that cannot hold this one: their own `}` is missing."""
         keyword = statement.keyword.text
-        depth = 2 if keyword == "server" and self._open[-1].keyword != "mark" else 1
+        depth = 1
+        if keyword == "server" and self._open[-1].keyword != "mark":
+            depth = 2
+        elif keyword == "check":
+            depth = next((at + 1 for at in (2, 1) if self._holds_checks(at)), 1)
         while len(self._open) > depth:
             left = self._open.pop()
             left.last = index - 1
@@ -138,6 +142,15 @@ class _Builder:
             place = place_of(index, statement.keyword)
             mend = "move the block into the `virtual` block it belongs to"
             self._findings.refuse(place, Kind.UNKNOWN_COMMAND, "`server` stands outside of a virtual server", mend)
+
+        if keyword == "check" and len(self._open) == 1:
+            place = place_of(index, statement.keyword)
+            mend = "move the block into the `virtual` or `server` block it belongs to"
+            self._findings.refuse(place, Kind.UNKNOWN_COMMAND, "`check` stands outside of a virtual server", mend)
+
+    def _holds_checks(self, depth: int) -> bool:
+        """Whether the open block at this depth may have `check` blocks inside."""
+        return len(self._open) > depth and self._open[depth].keyword in ("virtual", "failover", "server")
 
     def _closing(self, index: int, statement: Closing) -> None:
         for flaw in statement.flaws:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from piranha.base.errors import PiranhaError
 from piranha.config.directives import BY_SCOPE, Directive, Scope, ValueType
 from piranha.config.values import format_time
+from piranha.model.check_block import CheckBlock
 from piranha.model.configuration import Configuration, RealServer, VirtualServer
 from piranha.model.mark import MarkBlock, network_text
 
@@ -21,15 +22,20 @@ _ALWAYS: dict[Scope, frozenset[str]] = {
     Scope.VIRTUAL: frozenset(("active", "port", "scheduler", "protocol", "timeout", "reentry")),
     Scope.SERVER: frozenset(("active", "weight")),
     Scope.MARK: frozenset(("protocol",)),
+    Scope.CHECK: frozenset(),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indentation:
-    """Blanks before the lines of a virtual server (and of a mark), and of a real server."""
+    """Blanks before the lines of a virtual server (and of a mark), of a real server, and of a check in one."""
 
     virtual: str = " " * 5
     server: str = " " * 9
+
+    @property
+    def check(self) -> str:
+        return self.server + self.server[len(self.virtual) :]
 
 
 def write(configuration: Configuration, *, with_defaults: bool = False) -> str:
@@ -59,6 +65,10 @@ def virtual_lines(
     lines = [f"{keyword} {quoted(virtual.name)} {{"]
     for line in _assignments(Scope.VIRTUAL, virtual, with_defaults=with_defaults):
         lines.append(indentation.virtual + line)
+    for check in virtual.checks:
+        lines.extend(
+            check_lines(check, outer=indentation.virtual, inner=indentation.server, with_defaults=with_defaults)
+        )
     for server in virtual.servers:
         lines.extend(
             server_lines(server, virtual_port=virtual.port, indentation=indentation, with_defaults=with_defaults)
@@ -90,8 +100,22 @@ def server_lines(
     return [
         f"{indentation.virtual}server {quoted(server.name)} {{",
         *(indentation.server + line for line in inner),
+        *(
+            line
+            for check in server.checks
+            for line in check_lines(
+                check, outer=indentation.server, inner=indentation.check, with_defaults=with_defaults
+            )
+        ),
         f"{indentation.virtual}}}",
     ]
+
+
+def check_lines(check: CheckBlock, *, outer: str, inner: str, with_defaults: bool = False) -> list[str]:
+    """The lines of a `check` block; only what its kind takes."""
+    never = {name for name, one in BY_SCOPE[Scope.CHECK].items() if one.kinds and check.kind not in one.kinds}
+    lines = _assignments(Scope.CHECK, check, with_defaults=with_defaults, never=frozenset(never))
+    return [f"{outer}check {check.kind} {{", *(inner + line for line in lines), f"{outer}}}"]
 
 
 def assignment_lines(directive: Directive, value: object) -> list[str]:
@@ -116,7 +140,7 @@ def format_value(directive: Directive, value: object) -> str:
             return quoted(str(value))
         case ValueType.CHECK_TEXT:
             return quoted(str(value), always=True)
-        case ValueType.LIST | ValueType.WORDS | ValueType.PORTS:
+        case ValueType.LIST | ValueType.WORDS | ValueType.PORTS | ValueType.STATUSES:
             assert isinstance(value, tuple)
             return " ".join(["[", *(quoted(str(word)) for word in value), "]"])
         case ValueType.NETWORK:

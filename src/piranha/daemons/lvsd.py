@@ -119,7 +119,7 @@ class _Daemon:
         director = Director(
             self._reading,
             self._plane,
-            Nanny(clock, health.note),
+            Nanny(clock, health.note, on_weight=health.weigh),
             health,
             clock,
             addresses=host_addresses,

@@ -419,6 +419,7 @@ class Director:
         self._health.changed.clear()
         reconciler = self._switch.reconciler
         reconciler.overrides = self.operators.overrides
+        reconciler.advised = self._health.advised
         admitted = reconciler.admitted
         repair, before = self._switch.converge(self._health.settle(), now)
         self._follow_up(admitted, reconciler.admitted, now)

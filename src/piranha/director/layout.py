@@ -17,6 +17,7 @@ from piranha.dataplane.port import Capabilities
 from piranha.director import shortcoming
 from piranha.model import contradiction
 from piranha.model.address import IPAddress
+from piranha.model.check_block import CheckKind
 from piranha.model.configuration import Configuration, RealServer, ServiceMode, VirtualServer
 from piranha.model.mark import MarkRule, rules_of
 from piranha.model.service import (
@@ -186,8 +187,8 @@ class _Layouter:
             self._refuse("address", reason, mend, index)
             return None
         check_port = server.port or self._virtual.port
-        if check_port == 0 and self._virtual.send_program is None:
-            mend = "write port = N in the server block, or a send_program in the virtual server"
+        if check_port == 0 and not _names_a_port(self._virtual, server):
+            mend = "write port = N in the server or `check` block, or a send_program in the virtual server"
             self._refuse("port", "no port is named that could be checked", mend, index)
             return None
         wrong: Iterable[tuple[str, str, str]] = (
@@ -298,3 +299,14 @@ def _tunnel(server: RealServer, method: ForwardingMethod) -> _Tunnel:
 def _reachable(method: ForwardingMethod, address: IPAddress, service: ServiceKey) -> bool:
     """Only a tunnel may join the families: its outer header is the real server's own."""
     return method is ForwardingMethod.TUNNEL or address.version == service.address.version
+
+
+_WITHOUT_PORT = (CheckKind.ICMP, CheckKind.PROGRAM, CheckKind.FILE, CheckKind.NONE)
+
+
+def _names_a_port(virtual: VirtualServer, server: RealServer) -> bool:
+    """Whether the checks can do without the real server's port."""
+    blocks = server.checks or virtual.checks
+    if not blocks:
+        return virtual.send_program is not None
+    return all(block.port is not None or block.kind in _WITHOUT_PORT for block in blocks)

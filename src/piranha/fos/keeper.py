@@ -15,7 +15,7 @@ from piranha.fos.judge import Act, Judge, State
 from piranha.fos.services import ServiceCommands, start_all, stop_all
 from piranha.model.configuration import Configuration, RealServer, VirtualServer
 from piranha.model.service import DestinationKey, ServiceKey
-from piranha.monitor.rules import probe_of
+from piranha.monitor.rules import target_of
 from piranha.monitor.target import Target, TargetKey, TargetStatus
 
 logger = logging.getLogger(__name__)
@@ -185,11 +185,9 @@ def _target(block: VirtualServer) -> tuple[TargetKey, Target]:
     assert block.address is not None
     address = block.address.address
     checked = replace(block, reentry_s=0.0, rise=1, fall=1)
-    probe, rules = probe_of(checked, RealServer(name=block.name, address=address, active=True, port=block.port))
+    target = target_of(checked, RealServer(name=block.name, address=address, active=True, port=block.port))
     service = ServiceKey(protocol=block.protocol, address=address, port=block.port)
-    return TargetKey(service=service, destination=DestinationKey(address=address, port=block.port)), Target(
-        probe=probe, rules=rules
-    )
+    return TargetKey(service=service, destination=DestinationKey(address=address, port=block.port)), target
 
 
 async def _gateway_answers() -> bool:

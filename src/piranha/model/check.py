@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from piranha.model.address import IPAddress, format_endpoint
+from piranha.model.check_block import CheckBlock, CheckKind
 from piranha.model.service import Protocol
 
 
@@ -14,6 +15,8 @@ class Probe:
 
     `send` and `expect` are the bytes after escapes were translated; None is "not set", which differs from empty.
     `expect_any` is the original's lone `*`. `program` is the split `send_program`, `%h` and `%p` not yet filled in.
+    These say all about a check of tcp, udp or a program; of any other kind `options` is the block, without its places
+    and times. `source` is the address to ask from, `mark` the packets' mark; without them the kernel chooses.
     """
 
     address: IPAddress
@@ -25,10 +28,35 @@ class Probe:
     expect_any: bool = False
     use_regex: bool = False
     program: tuple[str, ...] = ()
+    dynamic_weight: bool = False
+    options: CheckBlock | None = None
+    source: IPAddress | None = None
+    mark: int = 0
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Every book of the nanny is kept by probe: its many fields are hashed once, not at each look-up.
+        what = (self.send, self.expect, self.expect_any, self.use_regex, self.program, self.dynamic_weight)
+        where = (self.address, self.port, self.protocol, self.timeout_s, self.source, self.mark)
+        object.__setattr__(self, "_hash", hash((where, what, self.options)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @property
+    def kind(self) -> CheckKind:
+        if self.options is not None:
+            return self.options.kind
+        if self.program:
+            return CheckKind.PROGRAM
+        return CheckKind.UDP if self.protocol is Protocol.UDP else CheckKind.TCP
+
+    @property
+    def is_datagram(self) -> bool:
+        return self.kind is CheckKind.UDP if self.options is None else self.options.is_datagram
 
     def __str__(self) -> str:
-        what = "program" if self.program else self.protocol.word
-        return f"{what} {format_endpoint(self.address, self.port)}"
+        return f"{self.kind} {format_endpoint(self.address, self.port)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from piranha.model.address import IPAddress
+from piranha.model.check_block import CheckBlock, ChecksNeeded
 from piranha.model.mark import MarkBlock
 from piranha.model.rules import DEFENCES, PlaneRules, defence_mode
 from piranha.model.service import ForwardingMethod, Protocol, SchedulerFlag, TunnelChecksum, TunnelType
@@ -105,7 +106,10 @@ class SlowStartForm(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealServer:
-    """A `server` block. `port` is already the virtual's port where the file gives none. Threshold 0 is no threshold."""
+    """A `server` block. `port` is already the virtual's port where the file gives none. Threshold 0 is no threshold.
+
+    `checks` take the place of the virtual server's; `checks_needed` None is what the virtual server says.
+    """
 
     name: str
     address: IPAddress | None = None
@@ -118,6 +122,8 @@ class RealServer:
     tunnel: TunnelType = TunnelType.IPIP
     tunnel_port: int = 0
     tunnel_checksum: TunnelChecksum = TunnelChecksum.NONE
+    checks_needed: ChecksNeeded | None = None
+    checks: tuple[CheckBlock, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +172,8 @@ class VirtualServer:
     quorum_down: str | None = None
     depool_threshold: int = 0
     drain_timeout_s: float = 0
+    checks_needed: ChecksNeeded = ChecksNeeded.ALL
+    checks: tuple[CheckBlock, ...] = ()
     servers: tuple[RealServer, ...] = ()
 
 

@@ -8,15 +8,18 @@ from collections.abc import Callable, Mapping, Set
 
 from piranha.base.clock import Clock
 from piranha.model.check import Probe
+from piranha.model.check_block import CheckKind
 from piranha.model.health import Health
-from piranha.model.service import DestinationKey, Protocol
+from piranha.model.service import DestinationKey
+from piranha.monitor.checks.kinds import conversation_of
 from piranha.monitor.outcome import CheckImpossibleError, Outcome
 from piranha.monitor.panic import Phase
-from piranha.monitor.probes import tcp, udp
+from piranha.monitor.probes.file import FileCheck
 from piranha.monitor.probes.program import DEFAULT_USER, ProgramCheck
+from piranha.monitor.probes.wire import Wire
 from piranha.monitor.roster import Roster
 from piranha.monitor.stall import TICK_S, StallWatch
-from piranha.monitor.target import Forced, HealthChange, NannyStatus, Target, TargetKey, TargetStatus
+from piranha.monitor.target import Change, Forced, HealthChange, NannyStatus, Target, TargetKey, TargetStatus
 
 __all__ = ["Forced", "Nanny", "NannyStatus", "Target", "TargetKey", "TargetStatus"]
 
@@ -25,10 +28,14 @@ MAX_PROGRAMS_IN_FLIGHT = 50
 _STARTED_AT_ONCE = 50
 """So many checks begin in one round of the loop: about 5 ms of work, so that starting does not look like a stall."""
 
+_PACE_S = 0.004
+"""Checks that are due within so short a time start together: waking for each alone would cost more than the checks."""
+
 _STALL_LOG_EVERY_S = 10.0
 _MOST_TARGETS_NAMED = 100
 
 OnChange = Callable[[TargetKey, Health, str], None]
+OnWeight = Callable[[TargetKey, int | None], None]
 
 logger = logging.getLogger(__name__)
 
@@ -36,22 +43,36 @@ logger = logging.getLogger(__name__)
 class Nanny:
     """Checks targets and reports changes of their health.
 
-    `on_change(key, health, reason)` is called inside the loop, once a change; it must not block. An exception from it
-    ends `run`. `set_targets` and the reads may be called before `run`; while it runs, everything must be called in its
+    `on_change(key, health, reason)` is called inside the loop, once a change; it must not block. `on_weight(key,
+    weight)` is called when the checks of a target ask for another weight (None: the configured one). An exception
+    from either ends `run`. `set_targets` and the reads may be called before `run`; while it runs, everything must be called in its
     loop. `clock` must go as the loop's does (`MonotonicClock`). Check programs run as `program_user` where we are root.
     """
 
-    def __init__(self, clock: Clock, on_change: OnChange, *, program_user: str = DEFAULT_USER) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        on_change: OnChange,
+        *,
+        on_weight: OnWeight | None = None,
+        program_user: str = DEFAULT_USER,
+    ) -> None:
         self._clock = clock
         self._on_change = on_change
+        self._on_weight = on_weight
         self._roster = Roster(socket_limit=MAX_SOCKETS_IN_FLIGHT, program_limit=MAX_PROGRAMS_IN_FLIGHT)
         self._stalls = StallWatch()
+        self._wire = Wire(clock, self._ended, conversation_of)
         self._programs = ProgramCheck(program_user)
+        self._files = FileCheck()
         self._running = False
         self._group: asyncio.TaskGroup | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pump_handle: asyncio.TimerHandle | None = None
         self._tick_handle: asyncio.TimerHandle | None = None
+        self._pumping = False
+        self._pumped_at = float("-inf")
+        self._failure: asyncio.Future[None] | None = None
         self._phase = Phase.CALM
         self._troubled: set[Probe] = set()
         self._next_stall_log_at = float("-inf")
@@ -62,7 +83,7 @@ class Nanny:
         _log_targets("starting", targets.keys() - known)
         _log_targets("stopping", known - targets.keys())
         self._roster.set_targets(targets, self._clock.now())
-        self._troubled &= {target.probe for target in targets.values()}
+        self._troubled &= {check.probe for target in targets.values() for check in target.checks}
         self._wake()
 
     def statuses(self) -> tuple[TargetStatus, ...]:
@@ -100,12 +121,14 @@ class Nanny:
             raise RuntimeError("the nanny is running already")
         self._running = True
         self._loop = asyncio.get_running_loop()
+        self._failure = self._loop.create_future()
+        self._wire.open()
         try:
             async with asyncio.TaskGroup() as group:
                 try:
                     self._group = group
                     self._pump()
-                    await asyncio.Event().wait()
+                    await self._failure
                 finally:
                     self._rest()
         finally:
@@ -118,6 +141,10 @@ class Nanny:
             if handle is not None:
                 handle.cancel()
         self._pump_handle = self._tick_handle = None
+        now = self._clock.now()
+        for probe in self._wire.close():
+            # A check that was started is always finished.
+            self._roster.give_up(probe, "interrupted", now)
         self._stalls.rest()
 
     def _force(self, key: TargetKey, forced: Forced) -> None:
@@ -130,21 +157,40 @@ class Nanny:
 
     def _pump(self) -> None:
         """Start what is due, and come back when the next one is."""
-        if self._group is None:
+        if self._group is None or self._pumping:
             return
         assert self._loop is not None
         if self._pump_handle is not None:
             self._pump_handle.cancel()
             self._pump_handle = None
-        now = self._clock.now()
+        self._pumped_at = now = self._clock.now()
         probes = self._roster.start(now, _STARTED_AT_ONCE)
-        for probe in probes:
-            self._group.create_task(self._check(probe, now), name=f"check {probe}")
         if probes and self._tick_handle is None:
             self._tick()
+        self._pumping = True
+        try:
+            for probe in probes:
+                self._start(probe, now)
+        finally:
+            self._pumping = False
+        wake_at = self._wake_at(full=len(probes) >= _STARTED_AT_ONCE)
+        if wake_at is not None and self._group is not None:
+            self._pump_handle = self._loop.call_later(max(wake_at - self._clock.now(), 0), self._pump)
+
+    def _wake_at(self, *, full: bool = False) -> float | None:
+        """When to start the next ones; after a full round at once, else not before `_PACE_S` has passed."""
         next_at = self._roster.next_at()
-        if next_at is not None:
-            self._pump_handle = self._loop.call_later(max(next_at - now, 0), self._pump)
+        return next_at if next_at is None or full else max(next_at, self._pumped_at + _PACE_S)
+
+    def _start(self, probe: Probe, now: float) -> None:
+        assert self._group is not None
+        match probe.kind:
+            case CheckKind.PROGRAM | CheckKind.FILE:
+                self._group.create_task(self._check(probe, now), name=f"check {probe}")
+            case CheckKind.NONE:
+                self._ended(probe, now, Outcome(ok=True, reason="not checked", duration_s=0, answered=True))
+            case _:
+                self._wire.start(probe, now)
 
     def _tick(self) -> None:
         assert self._loop is not None
@@ -162,44 +208,50 @@ class Nanny:
             self._tick_handle = None
             self._stalls.rest()
 
-    async def _check(self, probe: Probe, started_at: float) -> None:
-        outcome: Outcome | None = None
-        trouble = "interrupted"
+    async def _check(self, probe: Probe, began_at: float) -> None:
+        """A check that is no conversation over sockets."""
+        result: Outcome | Exception = CheckImpossibleError("interrupted")
         try:
-            outcome = await self._probe(probe)
-        except CheckImpossibleError as error:
-            trouble = str(error)
+            if probe.kind is CheckKind.PROGRAM:
+                result = await self._programs.check(probe, self._clock)
+            else:
+                result = await self._files.check(probe, self._clock)
         except Exception as error:
-            # Here strangers' answers are read: a fault found by one of them must not end the checks of all others.
-            logger.exception("check crashed check=%s", probe)
-            trouble = f"internal error: {error!r}"
+            result = error
         finally:
             # Also when cancelled: a check that was started is always finished.
-            now = self._clock.now()
-            if outcome is None:
-                self._roster.give_up(probe, trouble, now)
-        if outcome is None:
-            self._complain(probe, trouble)
-        else:
-            self._troubled.discard(probe)
-            stalled = self._stalls.overlaps(started_at, now)
-            self._announce(self._roster.finish(probe, outcome, started_at, now, stalled=stalled))
-        self._pump_if_due()
+            self._ended(probe, began_at, result)
 
-    async def _probe(self, probe: Probe) -> Outcome:
-        if probe.program:
-            return await self._programs.check(probe, self._clock)
-        if probe.protocol is Protocol.UDP:
-            return await udp.check(probe, self._clock)
-        return await tcp.check(probe, self._clock)
+    def _ended(self, probe: Probe, began_at: float, result: Outcome | Exception) -> None:
+        now = self._clock.now()
+        if isinstance(result, Outcome):
+            self._troubled.discard(probe)
+            stalled = not result.ok and self._stalls.overlaps(began_at, now)
+            self._announce(self._roster.finish(probe, result, began_at, now, stalled=stalled))
+        else:
+            trouble = str(result)
+            if not isinstance(result, CheckImpossibleError):
+                # Here strangers' answers are read: a fault found by one of them must not end the checks of all others.
+                logger.error("check crashed check=%s", probe, exc_info=result)
+                trouble = f"internal error: {type(result).__name__}"
+            self._roster.give_up(probe, trouble, now)
+            if self._group is not None:
+                self._complain(probe, trouble)
+        if not self._pumping:
+            self._pump_if_due()
 
     def _pump_if_due(self) -> None:
         """Arm the timer anew where the finished check made an earlier start possible."""
-        next_at = self._roster.next_at()
-        if next_at is None or self._loop is None or self._group is None:
+        if self._loop is None or self._group is None:
             return
-        if self._pump_handle is None or self._pump_handle.when() > self._loop.time() + next_at - self._clock.now():
-            self._pump()
+        wake_at = self._wake_at()
+        if wake_at is None:
+            return
+        when = self._loop.time() + wake_at - self._clock.now()
+        if self._pump_handle is None or self._pump_handle.when() > when + 1e-6:
+            if self._pump_handle is not None:
+                self._pump_handle.cancel()
+            self._pump_handle = self._loop.call_at(when, self._pump)
 
     def _complain(self, probe: Probe, trouble: str) -> None:
         """Log a check that cannot be carried out, once until it works again."""
@@ -207,11 +259,22 @@ class Nanny:
             self._troubled.add(probe)
             logger.warning("cannot check, verdict kept check=%s reason=%s", probe, trouble)
 
-    def _announce(self, changes: list[HealthChange]) -> None:
+    def _announce(self, changes: list[Change]) -> None:
         self._announce_panic()
-        _log_changes(changes)
-        for change in changes:
-            self._on_change(change.key, change.health, change.reason)
+        if not changes:
+            return
+        _log_changes([change for change in changes if isinstance(change, HealthChange)])
+        try:
+            for change in changes:
+                if isinstance(change, HealthChange):
+                    self._on_change(change.key, change.health, change.reason)
+                elif self._on_weight is not None:
+                    self._on_weight(change.key, change.weight)
+        except Exception as error:
+            # Most calls come from the loop's callbacks, where nobody would catch it.
+            if self._failure is None or self._failure.done():
+                raise
+            self._failure.set_exception(error)
 
     def _announce_panic(self) -> None:
         panic = self._roster.panic

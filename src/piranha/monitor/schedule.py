@@ -25,7 +25,10 @@ class _Item:
 
 def phase_of(probe: Probe) -> float:
     """Where in its interval a check lies, 0 <= phase < 1: the same for the same probe, evenly spread over many."""
-    digest = blake2b(repr(probe).encode(), digest_size=8).digest()
+    options = probe.options
+    more = "" if options is None else f"{options.path} {options.host} {options.name} {options.service} {options.query}"
+    text = f"{probe} {probe.timeout_s} {probe.send!r} {probe.expect!r} {probe.program} {probe.source} {more}"
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
 
 

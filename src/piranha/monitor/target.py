@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from piranha.model.check import Probe, VerdictRules
+from piranha.model.check_block import ChecksNeeded
 from piranha.model.health import Health
 from piranha.model.service import DestinationKey, ServiceKey
 
@@ -25,11 +26,23 @@ class TargetKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """How one target is checked and judged. Targets with equal probes share one check."""
+class Check:
+    """One of a target's checks: what is asked, and how its outcomes become a verdict."""
 
     probe: Probe
     rules: VerdictRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """How one target is checked and judged. Equal probes, of whatever targets, are one check."""
+
+    checks: tuple[Check, ...]
+    needed: ChecksNeeded = ChecksNeeded.ALL
+
+    def __post_init__(self) -> None:
+        if not self.checks:
+            raise ValueError("a target without a check")
 
 
 class Forced(StrEnum):
@@ -41,20 +54,44 @@ class Forced(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckStatus:
+    """What is known about one of a target's checks. Times `_at` are monotonic seconds of the nanny's clock.
+
+    `health` is this check's own verdict. `last_*` belong to the latest time that it said something about the server,
+    and are None before. `next_at` is None while it is in flight or suspended. `trouble` says why it cannot be
+    carried out at the moment.
+    """
+
+    check: Check
+    health: Health
+    last_ok: bool | None = None
+    last_reason: str = "not checked yet"
+    last_at: float | None = None
+    last_duration_s: float | None = None
+    next_at: float | None = None
+    trouble: str = ""
+    successes: int = 0
+    failures: int = 0
+    voids: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetStatus:
     """What is known about one target now. Times `_at` are monotonic seconds of the nanny's clock.
 
-    `last_*` belong to the latest check that said something about the server, and are None before the first one.
-    `next_check_at` is None while a check is in flight or suspended. `trouble` says why we cannot check at the moment.
-    `held` is True while the panic rule keeps the server in although its checks fail.
+    `checks` are in the target's order; `last_*` and `trouble` are those of the check that matters most: the first that
+    is not good, else the latest. `next_check_at` is the earliest. `held` is True while the panic rule keeps the server
+    in although its checks fail. `weight` is what the checks ask for, None where they ask for nothing.
     """
 
     key: TargetKey
     target: Target
     health: Health
     since_at: float
+    checks: tuple[CheckStatus, ...] = ()
     forced: Forced = Forced.NO
     held: bool = False
+    weight: int | None = None
     last_ok: bool | None = None
     last_reason: str = "not checked yet"
     last_at: float | None = None
@@ -73,6 +110,17 @@ class HealthChange:
     key: TargetKey
     health: Health
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightChange:
+    """One target's checks ask for another weight; None is the configured one."""
+
+    key: TargetKey
+    weight: int | None
+
+
+Change = HealthChange | WeightChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

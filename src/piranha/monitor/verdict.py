@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from piranha.model.check import VerdictRules
+from piranha.model.check_block import ChecksNeeded
 from piranha.model.health import Health
 
 
@@ -41,3 +43,17 @@ def judge(state: VerdictState, ok: bool, rules: VerdictRules) -> tuple[VerdictSt
 def ready(state: VerdictState, rules: VerdictRules) -> VerdictState:
     """The same health with the next success enough to bring the server in (the original's "removing glasses")."""
     return VerdictState(health=state.health, successes=max(rules.rise - 1, 0))
+
+
+def combine(needed: ChecksNeeded, healths: Collection[Health]) -> Health:
+    """The health of a server from those of its checks.
+
+    | needed | UP when      | DOWN when    | else    |
+    |--------|--------------|--------------|---------|
+    | ALL    | all are UP   | any is DOWN  | UNKNOWN |
+    | ANY    | any is UP    | all are DOWN | UNKNOWN |
+    """
+    decisive, other = (Health.DOWN, Health.UP) if needed is ChecksNeeded.ALL else (Health.UP, Health.DOWN)
+    if decisive in healths:
+        return decisive
+    return other if all(health is other for health in healths) else Health.UNKNOWN

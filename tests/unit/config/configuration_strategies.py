@@ -8,8 +8,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from hypothesis import strategies as st
 
 from piranha.base.errors import PiranhaError
+from piranha.config.check_directives import NEEDED
+from piranha.config.directives import BY_SCOPE, Scope
 from piranha.config.parser import resolve
 from piranha.config.writer import quoted
+from piranha.model.check_block import CheckBlock, CheckKind, ChecksNeeded, DnsRecord, HttpVersion, StatusRange
 from piranha.model.configuration import (
     Configuration,
     DataPlaneChoice,
@@ -62,6 +65,37 @@ MARK_BLOCKS = st.builds(
 )
 
 
+def _check_blocks() -> st.SearchStrategy[CheckBlock]:
+    """Blocks of every kind, with what each takes."""
+    values: dict[str, st.SearchStrategy[object]] = {
+        "address": st.none() | st.ip_addresses(),
+        "port": st.none() | st.integers(1, 65535),
+        "timeout_s": st.none() | st.integers(1, 86400),
+        "rise": st.none() | st.integers(1, 99),
+        "mark": st.integers(0, 2**32 - 1),
+        "send": st.none() | TEXTS,
+        "expect": st.none() | TEXTS,
+        "use_regex": st.booleans(),
+        "headers": st.lists(st.sampled_from(("Accept: a", "X-Two:  b c", "X:")), max_size=3).map(tuple),
+        "status": st.lists(st.integers(100, 599).map(lambda n: StatusRange(n, min(n + 7, 599))), max_size=3).map(tuple),
+        "http_version": st.sampled_from(HttpVersion),
+        "record": st.sampled_from(DnsRecord),
+        "login": st.none() | TEXTS,
+        "password": st.none() | TEXTS,
+        "tls": st.booleans(),
+        "dynamic_weight": st.booleans(),
+    }
+    needed = {"command": TEXTS, "path": st.just("/run/health"), "secret": TEXTS}
+
+    def of_kind(kind: CheckKind) -> st.SearchStrategy[CheckBlock]:
+        taken = {one.field for one in BY_SCOPE[Scope.CHECK].values() if not one.kinds or kind in one.kinds}
+        given = {name: strategy for name, strategy in values.items() if name in taken}
+        given |= {name: needed[name] for name in NEEDED.get(kind, ())}
+        return st.builds(CheckBlock, kind=st.just(kind), **given)
+
+    return st.sampled_from(CheckKind).flatmap(of_kind)
+
+
 def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration]:
     """Resolved configurations; `original` keeps to what the original's language can say."""
     texts = PLAIN_TEXTS if original else TEXTS
@@ -83,6 +117,8 @@ def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration
         "scheduler_flags": st.lists(st.sampled_from(SchedulerFlagWord), max_size=3).map(tuple),
         "one_packet": flags,
         "persistence_engine": st.sampled_from((None, "sip")),
+        "checks_needed": st.sampled_from(ChecksNeeded),
+        "checks": st.lists(_check_blocks(), max_size=2).map(tuple),
     }
     threshold = st.integers(0, 2**31 - 1)
     server_kind = {
@@ -91,6 +127,8 @@ def configurations(*, original: bool = False) -> st.SearchStrategy[Configuration
         "tunnel": st.sampled_from(TunnelType),
         "tunnel_port": ports,
         "tunnel_checksum": st.sampled_from(TunnelChecksum),
+        "checks_needed": st.none() | st.sampled_from(ChecksNeeded),
+        "checks": st.lists(_check_blocks(), max_size=2).map(tuple),
     }
     pmasks = st.one_of(st.none(), masks)
     servers = st.builds(

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from piranha.config.check_directives import NEEDED
 from piranha.config.directives import BY_SCOPE, DIRECTIVES, Directive, Scope, ValueType
 from piranha.config.names import FixedNames
 from piranha.config.parser import Parsed, parse
 from piranha.config.problem import Kind
 from piranha.config.writer import format_value
+from piranha.model.check_block import CheckBlock, CheckKind
 from piranha.model.configuration import Configuration, RealServer, VirtualServer
 from piranha.model.mark import MarkBlock
 from piranha.model.rules import PlaneRules
@@ -24,6 +26,7 @@ MODELS: dict[Scope, type] = {
     Scope.VIRTUAL: VirtualServer,
     Scope.SERVER: RealServer,
     Scope.MARK: MarkBlock,
+    Scope.CHECK: CheckBlock,
 }
 
 # What piranha 0.8.6 took, with the value that a file without the directive has.
@@ -56,6 +59,7 @@ ORIGINAL_DEFAULTS: dict[Scope, dict[str, str | None]] = {
     },
     Scope.SERVER: {"address": None, "active": "0", "weight": "1", "port": "80"},
     Scope.MARK: {},
+    Scope.CHECK: {},
 }
 # IPVS's sysctls stand with IPVS's defaults.
 OURS: dict[Scope, dict[str, str | None]] = {
@@ -95,16 +99,37 @@ OURS: dict[Scope, dict[str, str | None]] = {
         "slow_start_form": "linear",
         "flap_limit": "3",
         "quorum": "1",
+        "checks_needed": "all",
     },
     Scope.SERVER: {
         "forward": None,
+        "checks_needed": None,
         "tunnel": "ipip",
         "tunnel_checksum": "nocsum",
         **dict.fromkeys(("upper_threshold", "lower_threshold", "tunnel_port"), "0"),
     },
     Scope.MARK: {"address": None, "protocol": "any", "port": "[ ]"},
+    Scope.CHECK: {
+        **dict.fromkeys(("address", "port", "source", "timeout", "interval", "rise", "fall", "send", "send_hex")),
+        **dict.fromkeys(("expect", "expect_hex", "reject", "path", "host", "header", "digest", "sni", "ca")),
+        **dict.fromkeys(("certificate", "key", "name", "helo", "login", "password", "secret", "database", "query")),
+        **dict.fromkeys(("base", "service", "command")),
+        **dict.fromkeys(("packet_mark", "use_regex", "redirects", "tls", "starttls", "verify", "dynamic_weight"), "0"),
+        "method": "GET",
+        "status": "[ ]",
+        "http_version": "1.1",
+        "record": "SOA",
+    },
 }
-LINE_OF = {Scope.GLOBAL: 1, Scope.VIRTUAL: 2, Scope.SERVER: 3, Scope.MARK: 2}
+LINE_OF = {Scope.GLOBAL: 1, Scope.VIRTUAL: 2, Scope.SERVER: 3, Scope.MARK: 2, Scope.CHECK: 3}
+
+
+def check_block(directive: Directive, line: str) -> str:
+    """A block of a kind that takes the directive, with what that kind cannot do without."""
+    kind = min(directive.kinds, key=lambda kind: (len(NEEDED.get(kind, ())), kind), default=CheckKind.TCP)
+    needed = [BY_SCOPE[Scope.CHECK][name] for name in NEEDED.get(kind, ()) if name != directive.name]
+    more = "".join(f"{one.assignment_example}\n" for one in needed)
+    return f"virtual farm {{\ncheck {kind} {{\n{line}{more}}}\n}}\n"
 
 
 def read(directive: Directive, value: str, *, strict: bool = False) -> Parsed:
@@ -115,6 +140,8 @@ def read(directive: Directive, value: str, *, strict: bool = False) -> Parsed:
         line = f"virtual farm {{\nserver web1 {{\n{line}}}\n}}\n"
     elif directive.scope is Scope.MARK:
         line = f"mark 5 {{\n{line}}}\n"
+    elif directive.scope is Scope.CHECK:
+        line = check_block(directive, line)
     return parse(line, strict=strict, names=NAMES)
 
 
@@ -127,12 +154,14 @@ def value_of(parsed: Parsed, directive: Directive) -> object:
         holder = parsed.configuration.virtuals[0]
     if directive.scope is Scope.SERVER:
         holder = parsed.configuration.virtuals[0].servers[0]
+    elif directive.scope is Scope.CHECK:
+        holder = parsed.configuration.virtuals[0].checks[0]
     value = getattr(holder, directive.field)
     return value[0] if directive.repeatable else value
 
 
 def test_the_table_has_31_23_and_4_directives_of_the_original() -> None:
-    assert [len(ORIGINAL_DEFAULTS[scope]) for scope in Scope] == [31, 23, 4, 0]
+    assert [len(ORIGINAL_DEFAULTS[scope]) for scope in Scope] == [31, 23, 4, 0, 0]
     for scope in Scope:
         names = {directive.name for directive in BY_SCOPE[scope].values() if directive.original}
         assert names == set(ORIGINAL_DEFAULTS[scope])
@@ -161,8 +190,10 @@ def test_every_directive(directive: Directive) -> None:
         assert value_of(again, directive) == value
     for is_strict in (False, True):
         empty = read(directive, "", strict=is_strict)
-        is_unknown_block = is_strict and directive.scope is Scope.MARK
-        assert [problem.line for problem in empty.errors] == [1 if is_unknown_block else LINE_OF[directive.scope]]
+        line = LINE_OF[directive.scope]
+        if is_strict and directive.scope in (Scope.MARK, Scope.CHECK):
+            line = {Scope.MARK: 1, Scope.CHECK: 2}[directive.scope]
+        assert [problem.line for problem in empty.errors] == [line]
         assert empty.errors[0].kind is (
             Kind.UNKNOWN_COMMAND if is_strict and not directive.original else Kind.MISSING_ARGUMENTS
         )
@@ -191,7 +222,9 @@ def test_every_field_of_the_model_has_a_directive() -> None:
     for scope, model in MODELS.items():
         fields = {field.name for field in dataclasses.fields(model)}
         given = {directive.field for directive in BY_SCOPE[scope].values()}
-        assert fields - given == {"virtuals", "failovers", "marks", "name", "servers", "mark"} & fields
+        blocks = {"virtuals", "failovers", "marks", "servers", "checks"}
+        headers = {Scope.MARK: {"mark"}, Scope.CHECK: {"kind"}, Scope.GLOBAL: set()}.get(scope, {"name"})
+        assert fields - given == (blocks & fields) | headers
 
 
 def test_the_rules_have_the_defaults_of_a_file_without_them() -> None:

@@ -190,7 +190,7 @@ def test_packets_to_all_ports_keep_their_port_and_the_check_has_the_server_s(net
     assert str(planned.service.key) == "tcp 10.0.0.100:0"
     assert planned.members[0].fit.key.port == 0
     (target,) = targets_of(layout).values()
-    assert target.probe.port == 8080
+    assert target.checks[0].probe.port == 8080
 
 
 def test_without_a_port_to_check_a_server_is_left_out_unless_a_program_checks() -> None:
@@ -245,14 +245,14 @@ def test_packets_of_a_mark_keep_their_port_unless_the_server_has_one_of_its_own(
     assert planned.members[0].fit.key.port == expected
     assert bool(layout.warnings) is warned
     (target,) = targets_of(layout).values()
-    assert target.probe.port == (port or 8080)
+    assert target.checks[0].probe.port == (port or 8080)
 
 
 def test_the_protocol_and_check_of_a_mark_are_the_virtual_server_s() -> None:
     datagrams = replace(MARKED, protocol=Protocol.UDP, one_packet=True)
     assert service(datagrams).one_packet
     (target,) = targets_of(laid_out(datagrams)).values()
-    assert (target.probe.protocol, target.probe.address) == (Protocol.UDP, RIP4)
+    assert (target.checks[0].probe.protocol, target.checks[0].probe.address) == (Protocol.UDP, RIP4)
 
 
 def test_the_layout_has_the_rules_of_all_blocks() -> None:

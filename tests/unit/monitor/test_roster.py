@@ -12,7 +12,7 @@ from piranha.model.health import Health
 from piranha.model.service import DestinationKey, Protocol, ServiceKey
 from piranha.monitor.outcome import Outcome
 from piranha.monitor.roster import VOIDS_AT_ONCE, Roster
-from piranha.monitor.target import Forced, HealthChange, Target, TargetKey
+from piranha.monitor.target import Check, Forced, HealthChange, Target, TargetKey
 
 GOOD = Outcome(ok=True, reason="fine", duration_s=0.001, answered=True)
 REFUSED = Outcome(ok=False, reason="connection refused", duration_s=0.001, answered=True)
@@ -30,7 +30,8 @@ def key(n: int, vip: int = 100) -> TargetKey:
 
 
 def target(n: int, *, interval_s: float = 1.0, rise: int = 1, fall: int = 1, **more: object) -> Target:
-    return Target(probe=probe(n, **more), rules=VerdictRules(interval_s=interval_s, rise=rise, fall=fall))
+    rules = VerdictRules(interval_s=interval_s, rise=rise, fall=fall)
+    return Target(checks=(Check(probe=probe(n, **more), rules=rules),))
 
 
 class World:
@@ -209,7 +210,8 @@ def test_a_refusal_during_a_stall_counts_after_repetitions_that_take_no_time() -
     world = World({key(1): target(1, interval_s=5)}, lambda _, now: GOOD if now < 1 else REFUSED)
     world.run(1)
     world.stalled = True
-    world.run(9)
+    # Wherever the check lies in its interval, its second slot is before this and its third is not.
+    world.run(7.49)
     assert world.healths() == [Health.DOWN]
     assert world.roster.voids == VOIDS_AT_ONCE
 
@@ -305,7 +307,7 @@ def test_counts_of_servers_that_are_up_never_drift(data: st.DataObject) -> None:
         for n in members:
             world.roster.force(key(n), data.draw(st.sampled_from(Forced)), world.now)
         world.run(world.now + data.draw(st.floats(0.1, 3)))
-        up = {s.target.probe.address for s in world.roster.statuses() if s.health is Health.UP}
+        up = {s.key.destination.address for s in world.roster.statuses() if s.health is Health.UP}
         assert set(world.roster._up) == up
         assert min(world.roster._up.values(), default=1) >= 1
         assert world.roster.in_flight >= 0

@@ -13,12 +13,14 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from tests.unit.monitor.carrying import carried
 
 from piranha.base.clock import MonotonicClock
 from piranha.model.check import Probe
 from piranha.model.service import Protocol
+from piranha.monitor.checks.kinds import conversation_of
 from piranha.monitor.outcome import CheckImpossibleError, Outcome
-from piranha.monitor.probes import tcp
+from piranha.monitor.probes.wire import Wire
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -45,7 +47,7 @@ async def check(port: int, *, host: str = "127.0.0.1", timeout_s: float = 0.3, *
         timeout_s=timeout_s,
         **more,  # type: ignore[arg-type]
     )
-    return await tcp.check(probe, MonotonicClock())
+    return await carried(probe)
 
 
 def saying(*parts: bytes, pause_s: float = 0.0, then_hold: bool = False) -> Serve:
@@ -222,14 +224,20 @@ async def test_a_bad_pattern_and_a_missing_interface_are_our_own_trouble() -> No
 async def test_no_descriptors_left_is_our_own_trouble() -> None:
     async with serving(http) as port:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        ended: list[object] = []
+        wire = Wire(MonotonicClock(), lambda probe, began_at, result: ended.append(result), conversation_of)
+        wire.open()
         lowest_free = os.dup(0)
         os.close(lowest_free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+        probe = Probe(address=ip_address("127.0.0.1"), port=port, protocol=Protocol.TCP, timeout_s=1)
         try:
-            with pytest.raises(CheckImpossibleError, match="no file descriptors left"):
-                await check(port)
+            wire.start(probe, MonotonicClock().now())
+            assert isinstance(ended[0], CheckImpossibleError)
+            assert "no file descriptors left" in str(ended[0])
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            wire.close()
 
 
 async def test_no_descriptor_is_leaked() -> None:

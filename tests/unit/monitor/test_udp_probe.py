@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
 import pytest
+from tests.unit.monitor.carrying import carried
 
-from piranha.base.clock import MonotonicClock
 from piranha.model.check import Probe
 from piranha.model.service import Protocol
 from piranha.monitor.outcome import Outcome
-from piranha.monitor.probes import udp
 
 
 class Server:
@@ -52,7 +51,7 @@ async def check(port: int, *, host: str = "127.0.0.1", timeout_s: float = 0.2, *
         timeout_s=timeout_s,
         **more,  # type: ignore[arg-type]
     )
-    return await udp.check(probe, MonotonicClock())
+    return await carried(probe)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

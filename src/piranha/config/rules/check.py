@@ -99,7 +99,7 @@ def expectation(virtual: PlacedVirtual) -> Iterator[Advice]:
     if value.use_regex and value.expect is None and value.send_program is None and "expect" not in places.values:
         yield Advice(places.of("use_regex"), "use_regex has no effect without expect", "write `expect`")
     if value.use_regex and value.expect and value.send_program is None:
-        error = _pattern_error(value.expect)
+        error = pattern_error(value.expect)
         if error:
             message = f"expect is not a regular expression ({error}): every check would fail"
             yield Advice(places.of("expect"), message, "mend the expression, or write `use_regex = 0`")
@@ -115,7 +115,7 @@ def load(virtual: PlacedVirtual) -> Iterator[Advice]:
         yield Advice(virtual.places.of("load_monitor"), message, "write `load_monitor = none`")
 
 
-def _pattern_error(text: str) -> str:
+def pattern_error(text: str) -> str:
     """Why a text is no regular expression; empty when it is one, or too long to judge here."""
     if len(text) > 4 * MAX_CHECK_TEXT:
         return ""

@@ -41,7 +41,7 @@ def check_ports(virtual: PlacedVirtual) -> Iterator[Advice]:
     if value.port != 0 or value.send_program is not None:
         return
     for server, places in virtual.active_servers:
-        if server.port == 0:
+        if server.port == 0 and not (value.checks or server.checks):
             message = f"real server `{server.name}` has no port that could be checked, and will not be used"
             yield Advice(places.header, message, "write `port = N` in its block, or `send_program`")
 
@@ -65,9 +65,9 @@ def tunnels(virtual: PlacedVirtual) -> Iterator[Advice]:
 
 
 def sctp_checks(virtual: PlacedVirtual) -> Iterator[Advice]:
-    if virtual.value.protocol is Protocol.SCTP and virtual.value.send_program is None:
+    if virtual.value.protocol is Protocol.SCTP and virtual.value.send_program is None and not virtual.value.checks:
         message = "an SCTP server is checked by a TCP connect to the same port, which it may not answer"
-        yield Advice(virtual.places.of("protocol"), message, "write a `send_program`")
+        yield Advice(virtual.places.of("protocol"), message, "write a `check` block")
 
 
 RULES = (contradictions, scheduler, one_packet, check_ports, tunnels, sctp_checks)

@@ -20,6 +20,9 @@ DEFAULT_USER = "nobody"
 MAX_UNDEAD = 16
 """With so many programs that a SIGKILL did not end (they hang in the kernel), no new ones are started."""
 
+_WEIGHT_STATUS = 2
+"""With `dynamic_weight` an exit status from here on is a weight, higher by this (keepalived's `misc_dynamic`)."""
+
 _BURIAL_S = 0.15
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
 
@@ -39,7 +42,7 @@ class ProgramCheck:
     async def check(self, probe: Probe, clock: Clock) -> Outcome:
         """Run the program and judge it, within `timeout_s`.
 
-        It must end with status 0. With `expect`, what it printed less one line feed at the end must be equal to it, or
+        It must end with status 0; with `dynamic_weight` 2 to 255 are good too, and ask for the weight 0 to 253. With `expect`, what it printed less one line feed at the end must be equal to it, or
         with `use_regex` match it; `*` and no `expect` are content with the status.
 
         Raises CheckImpossibleError when the program cannot be started.
@@ -72,7 +75,8 @@ class ProgramCheck:
             if cage is not None:
                 cage.close()
         ok, reason = _judge(probe, run, answer)
-        outcome = Outcome(ok=ok, reason=reason, duration_s=clock.now() - began_at)
+        weight = _weight_of(probe, run) if ok else None
+        outcome = Outcome(ok=ok, reason=reason, duration_s=clock.now() - began_at, weight=weight)
         await self._bury(run)
         return outcome
 
@@ -225,6 +229,8 @@ def _judge(probe: Probe, run: _Run, answer: Answer | None) -> tuple[bool, str]:
         return False, f"still running after {probe.timeout_s:g} s: killed"
     if status < 0:
         return False, f"ended by signal {-status}"
+    if probe.dynamic_weight and status >= _WEIGHT_STATUS:
+        return True, f"exit status {status}: weight {status - _WEIGHT_STATUS}"
     if status > 0:
         return False, f"exit status {status}"
     if probe.expect is None or probe.expect_any:
@@ -238,3 +244,8 @@ def _judge(probe: Probe, run: _Run, answer: Answer | None) -> tuple[bool, str]:
     if matches:
         return True, "printed what was expected"
     return False, f"printed {printed[:40]!r}"[:120].replace("printed b", "printed ", 1)
+
+
+def _weight_of(probe: Probe, run: _Run) -> int | None:
+    status = run.process.returncode or 0
+    return status - _WEIGHT_STATUS if probe.dynamic_weight and status >= _WEIGHT_STATUS else None
