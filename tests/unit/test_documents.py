@@ -204,7 +204,11 @@ def test_a_decision_is_a_page_at_most_and_listed(page: Path) -> None:
 def test_every_page_can_be_found_from_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")} - {"README.md"}
-    assert pages <= set(_LINK.findall(index))
+    linked = set(_LINK.findall(index))
+    for inner in [link for link in linked if link.startswith("reference/") and link.endswith("/README.md")]:
+        folder = inner.removesuffix("README.md")
+        linked |= {folder + link for link in _LINK.findall((ROOT / "docs" / inner).read_text())}
+    assert pages <= linked
 
 
 def test_the_configuration_in_the_readme_is_good() -> None:

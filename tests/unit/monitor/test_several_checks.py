@@ -172,7 +172,7 @@ async def test_programs_and_files_give_weights(tmp_path: Path) -> None:
     for port, block in blocks.items():
         server = RealServer(name="s", address=ip_address("127.0.0.1"), port=port)
         key = TargetKey(service=SERVICE, destination=DestinationKey(address=ip_address("127.0.0.1"), port=port))
-        targets[key] = target_of(VirtualServer(name="v", checks=(block,), interval_s=0.1, timeout_s=3), server)
+        targets[key] = target_of(VirtualServer(name="v", checks=(block,), interval_s=0.1, timeout_s=3, rise=1), server)
     weights: dict[int, int | None] = {}
 
     def weigh(key: TargetKey, weight: int | None) -> None:
@@ -182,7 +182,7 @@ async def test_programs_and_files_give_weights(tmp_path: Path) -> None:
     nanny.set_targets(targets)
 
     async def until(wanted: dict[int, int | None], healths: list[Health]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while weights != wanted or [status.health for status in nanny.statuses()] != healths:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -192,7 +192,7 @@ async def test_programs_and_files_give_weights(tmp_path: Path) -> None:
         number.write_text("0")
         await until({1: 5, 2: 12}, [UP, DOWN, UP])
         number.unlink()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "cannot read" not in nanny.statuses()[1].trouble:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert nanny.statuses()[1].health is DOWN
