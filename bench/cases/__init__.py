@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from bench.bench import Bench
 from bench.cases import (
     agreement,
+    checks,
     control,
     established,
     floor,
@@ -37,4 +38,5 @@ CASES: dict[str, Case] = {
     "sync": sync.run,
     "control": control.run,
     "ipvsadm": ipvsadm.run,
+    "checks": checks.run,
 }

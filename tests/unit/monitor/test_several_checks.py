@@ -157,7 +157,7 @@ def _script(folder: Path) -> Path:
     script = folder / "weigh"
     script.write_text("exit 7\n")
     for place in (folder, *folder.parents):
-        if "pytest" in place.name:
+        if place == folder or "pytest" in place.name:
             place.chmod(0o755)
     return script
 
