@@ -18,7 +18,7 @@ FIRST ?= 0
 RUNS ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help run browser screenshots test uml simulate check-model ldirectord test-unit check format bench bench-quick docs compatibility build wheel clean lab-down packages test-packages browser-packages bench-failover
+.PHONY: help run browser screenshots test uml simulate check-model ldirectord servers test-unit check format bench bench-quick docs compatibility build wheel clean lab-down packages test-packages browser-packages bench-failover
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,11 +29,14 @@ run: build ## a cluster with two directors in network namespaces, and its story;
 lab-down: build ## remove the cluster of `make run KEEP=1`
 	@$(SUDO) $(BIN)/piranha lab down
 
-test: test-packages browser-packages uml ldirectord build $(VENV)/dev ## every test: unit, packet, network namespaces (as root)
+test: test-packages browser-packages uml ldirectord servers build $(VENV)/dev ## every test: unit, packet, network namespaces (as root)
 	@$(SUDO) $(BIN)/python -m pytest tests
 
 uml: ## the user-mode kernel with the kernel's IPVS, for the tests that compare with it
 	@$(PYTHON) tools/fetch_uml.py
+
+servers: ## real servers for the tests of the nanny's checks: nginx, redis, mariadb, postgresql
+	@$(PYTHON) tools/fetch_servers.py
 
 ldirectord: ## Debian's ldirectord, for the test that it works with our ipvsadm
 	@$(PYTHON) tools/fetch_ldirectord.py

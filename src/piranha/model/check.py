@@ -32,31 +32,35 @@ class Probe:
     options: CheckBlock | None = None
     source: IPAddress | None = None
     mark: int = 0
+    kind: CheckKind = field(init=False, repr=False, compare=False)
+    is_datagram: bool = field(init=False, repr=False, compare=False)
+    address_text: str = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Every book of the nanny is kept by probe: its many fields are hashed once, not at each look-up.
+        # Every book of the nanny is kept by probe, and it is asked thousands of times a second: worked out once.
         what = (self.send, self.expect, self.expect_any, self.use_regex, self.program, self.dynamic_weight)
         where = (self.address, self.port, self.protocol, self.timeout_s, self.source, self.mark)
         object.__setattr__(self, "_hash", hash((where, what, self.options)))
+        kind = _kind_of(self)
+        object.__setattr__(self, "kind", kind)
+        is_datagram = kind is CheckKind.UDP if self.options is None else self.options.is_datagram
+        object.__setattr__(self, "is_datagram", is_datagram)
+        object.__setattr__(self, "address_text", str(self.address))
 
     def __hash__(self) -> int:
         return self._hash
 
-    @property
-    def kind(self) -> CheckKind:
-        if self.options is not None:
-            return self.options.kind
-        if self.program:
-            return CheckKind.PROGRAM
-        return CheckKind.UDP if self.protocol is Protocol.UDP else CheckKind.TCP
-
-    @property
-    def is_datagram(self) -> bool:
-        return self.kind is CheckKind.UDP if self.options is None else self.options.is_datagram
-
     def __str__(self) -> str:
         return f"{self.kind} {format_endpoint(self.address, self.port)}"
+
+
+def _kind_of(probe: Probe) -> CheckKind:
+    if probe.options is not None:
+        return probe.options.kind
+    if probe.program:
+        return CheckKind.PROGRAM
+    return CheckKind.UDP if probe.protocol is Protocol.UDP else CheckKind.TCP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

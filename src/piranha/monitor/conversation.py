@@ -71,6 +71,25 @@ class Inbox:
         del self._held[: end + 1]
         return line.removesuffix(b"\r")
 
+    def until_blank_line(self, *, most: int) -> Part:
+        """Read lines up to and with a blank one, as they are."""
+        while True:
+            if self._held[:2] == b"\r\n" or self._held[:1] == b"\n":
+                end = self._held.index(b"\n") + 1
+                break
+            end = self._held.find(b"\r\n\r\n", 0, most) + 4
+            bare = self._held.find(b"\n\n", 0, most) + 2
+            if bare >= 2 and (end < 4 or bare < end):
+                end = bare
+            if end >= 4 or bare >= 2:
+                break
+            if len(self._held) >= most:
+                raise WrongAnswer(f"headers of more than {most} bytes")
+            yield from self._more()
+        lines = bytes(self._held[:end])
+        del self._held[:end]
+        return lines
+
     def exactly(self, count: int, send: bytes = b"") -> Part:
         """Read so many bytes, and send before waiting for them."""
         self._owed += send

@@ -71,7 +71,7 @@ class Nanny:
         self._pump_handle: asyncio.TimerHandle | None = None
         self._tick_handle: asyncio.TimerHandle | None = None
         self._pumping = False
-        self._pumped_at = float("-inf")
+        self._pumped_at = self._armed_at = float("-inf")
         self._failure: asyncio.Future[None] | None = None
         self._phase = Phase.CALM
         self._troubled: set[Probe] = set()
@@ -175,6 +175,7 @@ class Nanny:
             self._pumping = False
         wake_at = self._wake_at(full=len(probes) >= _STARTED_AT_ONCE)
         if wake_at is not None and self._group is not None:
+            self._armed_at = wake_at
             self._pump_handle = self._loop.call_later(max(wake_at - self._clock.now(), 0), self._pump)
 
     def _wake_at(self, *, full: bool = False) -> float | None:
@@ -244,6 +245,9 @@ class Nanny:
         """Arm the timer anew where the finished check made an earlier start possible."""
         if self._loop is None or self._group is None:
             return
+        if self._pump_handle is not None and self._armed_at <= self._pumped_at + _PACE_S:
+            # It cannot be sooner.
+            return
         wake_at = self._wake_at()
         if wake_at is None:
             return
@@ -252,6 +256,7 @@ class Nanny:
             if self._pump_handle is not None:
                 self._pump_handle.cancel()
             self._pump_handle = self._loop.call_at(when, self._pump)
+            self._armed_at = wake_at
 
     def _complain(self, probe: Probe, trouble: str) -> None:
         """Log a check that cannot be carried out, once until it works again."""

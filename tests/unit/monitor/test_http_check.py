@@ -51,7 +51,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhe\r\n\r\n
         ("", b"SSH-2.0-OpenSSH_9\r\n", False, "no HTTP reply: 'SSH-2.0-OpenSSH_9'"),
         ("", b"HTTP/1.1 2000 OK\r\n\r\n", False, "no HTTP reply: 'HTTP/1.1 2000 OK'"),
         ("", b"", False, "closed without an answer"),
-        ("", b"HTTP/1.1 200 OK\r\nA: b\r\n", False, "closed without an answer"),
+        ("", b"HTTP/1.1 200 OK\r\nA: b\r\n", False, "closed in the middle of an answer that begins with 'A: b\\r\\n'"),
         ("expect = hello", OK, True, "status 200"),
         ("expect = ell", OK, True, "status 200"),
         ("expect = bye", OK, False, "the expected text is not in the first 5 bytes of the body"),
@@ -127,8 +127,8 @@ def endless(part: bytes, *, first: bytes = b"", pause_s: float = 0.0) -> Serve:
 @pytest.mark.parametrize(
     ("first", "part", "pause_s", "reason"),
     [
-        (b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 1_000_000, 0, "a line of more than 65536 bytes"),
-        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0, "more than 200 headers"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 1_000_000, 0, "headers of more than 65536 bytes"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 300 + b"\r\n", 0, "more than 200 headers"),
         (b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 1000 + b"\r\n", 0, "headers of more than 65536 bytes"),
         (b"HTTP/1.1 200 OK\r\n\r\n", b"z" * 10_000, 0, "the expected text is not in the first 65536 bytes"),
         (b"HTTP/1.1 200 OK\r\n\r\n", b"z", 0.05, "READ timed out"),

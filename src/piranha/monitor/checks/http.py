@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from urllib.parse import urljoin, urlsplit
 
-from piranha.model.address import IPAddress
 from piranha.model.check import Probe
 from piranha.model.check_block import CheckBlock, CheckKind, StatusRange
 from piranha.monitor.checks.body import Body, wants_body
@@ -45,6 +44,9 @@ def _talk(probe: Probe, options: CheckBlock, body: Body) -> Conversation:
 
 def request(options: CheckBlock, host: str, path: str) -> bytes:
     """The request's bytes. A header of the block takes the place of one of ours."""
+    if options.login is None and not options.headers and _plain(host) and _plain(path):
+        start = f"{options.method} {path} HTTP/{options.http_version.value}\r\nHost: {host}\r\n"
+        return f"{start}User-Agent: piranha\r\nAccept: */*\r\nConnection: close\r\n\r\n".encode()
     headers = {"Host": host, "User-Agent": "piranha", "Accept": "*/*", "Connection": "close"}
     if options.login is not None:
         pair = f"{options.login}:{options.password or ''}".encode("utf-8", "surrogateescape")
@@ -59,21 +61,25 @@ def request(options: CheckBlock, host: str, path: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
 
 
+def _plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
 def host_of(probe: Probe, options: CheckBlock) -> str:
     """The `Host` that is asked for: the block's, else the server's address; its port where that is not the usual one."""
     if options.host is not None:
         return options.host
-    name = options.sni or _literal(probe.address)
+    name = options.sni or _literal(probe)
     return name if probe.port == _DEFAULT_PORT[options.kind] else f"{name}:{probe.port}"
 
 
-def _literal(address: IPAddress) -> str:
-    return str(address) if address.version == 4 else f"[{str(address).partition('%')[0]}]"
+def _literal(probe: Probe) -> str:
+    return probe.address_text if probe.address.version == 4 else f"[{probe.address_text.partition('%')[0]}]"
 
 
 def _elsewhere(options: CheckBlock, host: str, path: str, head: Head) -> tuple[str, str]:
     """Where a redirection leads: on this same server, whatever host it names."""
-    location = head.headers.get("location", "")
+    location = head.headers().get("location", "")
     try:
         target = urlsplit(urljoin(f"{options.kind}://{host}{path}", location))
         netloc, where = target.netloc or host, target.path or "/"

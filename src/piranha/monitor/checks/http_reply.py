@@ -19,50 +19,51 @@ _SIZE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;.*)?\Z", re.DOTALL)
 
 
 class Head(NamedTuple):
-    """Status and headers; names in lower case, the last of the same name counts."""
+    """Status, and the header lines as they came."""
 
     status: int
     phrase: str
-    headers: dict[str, str]
+    lines: bytes
+
+    def headers(self) -> dict[str, str]:
+        """Names in lower case; the last of the same name counts."""
+        found: dict[str, str] = {}
+        for line in self.lines.split(b"\n"):
+            name, _, value = line.partition(b":")
+            found[name.strip().lower().decode("latin-1")] = value.strip().decode("latin-1")
+        return found
 
 
 def read_head(inbox: Inbox, send: bytes) -> Generator[bytes | Reconnect, bytes, Head]:
     """Send a request and read the head of the reply to it; interim ones (1xx) are passed over."""
     for _ in range(_MAX_INTERIM):
-        head = yield from _one_head(inbox, send)
+        line = yield from inbox.line(send)
         send = b""
-        if head.status >= 200:
-            return head
+        match = _STATUS.match(line)
+        if match is None:
+            raise WrongAnswer(f"no HTTP reply: {shown(line)}")
+        lines = yield from inbox.until_blank_line(most=MAX_HEAD_BYTES)
+        if lines.count(b"\n") > MAX_HEADERS:
+            raise WrongAnswer(f"more than {MAX_HEADERS} headers")
+        status = int(match[1])
+        if status >= 200:
+            return Head(status, _readable(match[2] or b""), lines)
     raise WrongAnswer(f"more than {_MAX_INTERIM} interim replies")
 
 
-def _one_head(inbox: Inbox, send: bytes) -> Generator[bytes | Reconnect, bytes, Head]:
-    line = yield from inbox.line(send)
-    match = _STATUS.match(line)
-    if match is None:
-        raise WrongAnswer(f"no HTTP reply: {shown(line)}")
-    headers: dict[str, str] = {}
-    seen = len(line)
-    for _ in range(MAX_HEADERS):
-        line = yield from inbox.line(most=MAX_HEAD_BYTES)
-        seen += len(line)
-        if seen > MAX_HEAD_BYTES:
-            raise WrongAnswer(f"headers of more than {MAX_HEAD_BYTES} bytes")
-        if not line:
-            phrase = "".join(c for c in (match[2] or b"")[:60].decode("latin-1") if c.isprintable())
-            return Head(int(match[1]), phrase, headers)
-        name, _, value = line.partition(b":")
-        headers[name.strip().lower().decode("latin-1")] = value.strip().decode("latin-1")
-    raise WrongAnswer(f"more than {MAX_HEADERS} headers")
+def _readable(phrase: bytes) -> str:
+    text = phrase[:60].decode("latin-1")
+    return text if text.isprintable() else "".join(c for c in text if c.isprintable())
 
 
 def body_parts(inbox: Inbox, head: Head, body: Body, *, no_body: bool) -> Generator[bytes | Reconnect, bytes, None]:
     """Feed the body to whoever judges it, until it has seen enough or the body is over."""
     if no_body or head.status in (204, 304):
         return
-    if head.headers.get("transfer-encoding", "").lower().endswith("chunked"):
+    headers = head.headers()
+    if headers.get("transfer-encoding", "").lower().endswith("chunked"):
         yield from _chunks(inbox, body)
-    elif (length := head.headers.get("content-length")) is not None:
+    elif (length := headers.get("content-length")) is not None:
         if not (length.isascii() and length.isdigit() and len(length) < 16):
             raise WrongAnswer(f"a content length of {shown(length.encode('latin-1', 'replace'))}")
         yield from _counted(inbox, body, int(length))

@@ -87,15 +87,15 @@ def bind(sock: socket.socket, probe: Probe) -> None:
 def socket_address(probe: Probe) -> tuple[str, int] | tuple[str, int, int, int]:
     """The server's address as `connect` wants it; it never needs a name look-up. Raises CheckImpossibleError."""
     if probe.address.version == 4:
-        return str(probe.address), probe.port
+        return probe.address_text, probe.port
     scope = probe.address.scope_id
     if scope is None:
-        return str(probe.address), probe.port, 0, 0
+        return probe.address_text, probe.port, 0, 0
     try:
         number = int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)
     except OSError as error:
         raise CheckImpossibleError(f"there is no interface {scope} to reach {probe.address} through") from error
-    return str(probe.address).partition("%")[0], probe.port, 0, number
+    return probe.address_text.partition("%")[0], probe.port, 0, number
 
 
 def our_fault(error: OSError) -> str | None:

@@ -149,7 +149,7 @@ class Wire:
         sock, probe = flight.sock, flight.probe
         assert sock is not None
         low, high = self._own_ports
-        if low <= probe.port <= high and not probe.is_datagram and sock.getsockname() == sock.getpeername():
+        if low <= probe.port <= high and not probe.is_datagram and _is_connected_to_itself(sock, probe.port):
             # A closed port of this machine inside the local port range can be "connected" to itself.
             raise ConnectionRefusedError(errno.ECONNREFUSED, "connection refused")
         flight.connected = True
@@ -325,6 +325,11 @@ class Wire:
             if not flight.closed:
                 self._silent(flight)
         self._arm()
+
+
+def _is_connected_to_itself(sock: socket.socket, port: int) -> bool:
+    own = sock.getsockname()
+    return bool(own[1] == port) and own == sock.getpeername()
 
 
 def _local_port_range() -> tuple[int, int]:
