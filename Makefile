@@ -18,7 +18,7 @@ FIRST ?= 0
 RUNS ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help run browser screenshots test uml simulate check-model ldirectord servers test-unit check format bench bench-quick docs compatibility build wheel clean lab-down packages test-packages browser-packages bench-failover
+.PHONY: help run browser screenshots test uml simulate check-model ldirectord servers test-unit check format bench bench-quick docs man compatibility build wheel clean lab-down packages test-packages browser-packages bench-failover
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ format: $(VENV)/dev ## put all code into the house's format
 
 docs: build ## write the generated reference pages anew
 	@$(BIN)/python tools/generate_reference.py
+
+man: build ## write a manual page for every command into build/man
+	@$(BIN)/python tools/generate_man.py build/man
 
 compatibility: build $(VENV)/dev ## play the conformance suite and write docs/reference/ipvs-compatibility.md anew
 	@$(SUDO) $(BIN)/python tools/generate_compatibility.py
