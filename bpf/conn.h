@@ -322,8 +322,10 @@ static __always_inline __u32 conn_line_used(__u32 at)
  * The first line is what look-ups read first; only when it is crowded an emptier second one is taken. Without that
  * choice one connection in 500 finds both its lines full in a table that is three quarters full.
  */
-static __always_inline __u32 conn_claim(const struct flow *f)
+__noinline __u32 conn_claim(const struct flow *f)
 {
+	if (!f)
+		return NO_SLOT;
 	__u32 used = conn_line_used(f->line[0]);
 	__u32 second = used >= CONN_CROWDED && conn_line_used(f->line[1]) < used;
 

@@ -546,9 +546,13 @@ int lb_tc(struct __sk_buff *skb)
 }
 
 /* Replies of the local node: masqueraded connections whose server is this host. */
-static __always_inline int reply_of_local(struct __sk_buff *skb, const struct settings *s, struct packet *p)
+__noinline int reply_of_local(struct __sk_buff *skb, struct packet *p)
 {
+	struct settings *s = settings_get();
 	__u32 now = now_jiffies(), slot = NO_SLOT;
+
+	if (!skb || !p || !s)
+		return TC_ACT_UNSPEC;
 	struct conn *c = conn_find_reply(s, p, &slot);
 
 	if (!c || conn_over(c, now))
@@ -585,7 +589,7 @@ __noinline int fragment_of_local(struct __sk_buff *skb, struct packet *p)
 		return fragment_follow_out(skb, p);
 	if (parsed != PARSED)
 		return TC_ACT_UNSPEC;
-	int verdict = reply_of_local(skb, s, p);
+	int verdict = reply_of_local(skb, p);
 
 	fragment_remember(p);
 	return verdict;
@@ -603,5 +607,5 @@ int lb_tc_egress(struct __sk_buff *skb)
 
 	if ((parsed != PARSED && parsed != FRAGMENT) || !filter_look(&p.saddr, FILTER_SERVER))
 		return TC_ACT_UNSPEC;
-	return parsed == FRAGMENT ? fragment_of_local(skb, &p) : reply_of_local(skb, s, &p);
+	return parsed == FRAGMENT ? fragment_of_local(skb, &p) : reply_of_local(skb, &p);
 }

@@ -69,7 +69,7 @@ __noinline int server_calls(struct __sk_buff *skb, struct packet *p)
 	if (!service || !(service->flags & SERVICE_PRESENT) || !(service->flags & SERVICE_SIP) || service->key.mark ||
 	    !service->key.port || route_lookup(skb, &w->route, &p->saddr, &p->daddr, skb->ifindex) < 0)
 		return -1;
-	if (service->flags & SERVICE_PERSISTENT && sip_find())
+	if (service->flags & SERVICE_PERSISTENT && !call_is_known())
 		return -1;
 	struct packet *o = &w->outgoing;
 	__u32 slot;

@@ -170,7 +170,7 @@ static const __u8 sip_next[SIP_STATES][SIP_CLASSES] = {
 
 struct sip_work {
 	struct call call; /* what was found, padded with zeros */
-	__u32 length;	  /* bytes of the payload; 0: there is none to look at */
+	__u32 length;	  /* bytes of the payload that names it; 0: there is no call */
 	__u32 at;	  /* how many were looked at */
 	__u32 state;
 	__u32 pad;
@@ -189,24 +189,6 @@ static __always_inline struct sip_work *sip_work(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&sip_works, &zero);
-}
-
-/* Take a copy of a datagram's payload, for whoever may want to know its call. */
-static __always_inline void sip_read(void *ctx, const int hook, const struct packet *p)
-{
-	struct sip_work *w = sip_work();
-	__u32 from = (p->l4 & L4_OFFSET_MASK) + sizeof(struct udphdr), end = L3_OFFSET + p->length;
-	__u32 length = end > from ? end - from : 0;
-
-	if (!w)
-		return;
-	w->length = 0;
-	if (length > SIP_MOST)
-		length = SIP_MOST;
-	barrier_var(length); /* or the compiler knows what the verifier is to be shown */
-	if (length < 1 || length > SIP_MOST || packet_load(ctx, hook, from, w->payload, length))
-		return;
-	w->length = length;
 }
 
 /* Bytes of `word` that are 0 have their highest bit set in the result. */
@@ -252,7 +234,7 @@ static long sip_visit(__u32 i, struct sip_work **work)
 	return 0;
 }
 
-/* Find the call of the payload that sip_read copied. 0, or negative: there is none. */
+/* Find the call of the payload that was copied. 0, or negative: there is none. */
 __noinline int sip_find(void)
 {
 	struct sip_work *w = sip_work();
@@ -263,6 +245,29 @@ __noinline int sip_find(void)
 	w->state = SIP_S_LINE;
 	bpf_loop(SIP_MOST, sip_visit, &w, 0);
 	return w->state == SIP_S_FOUND ? 0 : -1;
+}
+
+/*
+ * Read the call of a datagram, for whoever may want to know it: `length` stays 0 where it has none. It is looked for
+ * here, and not where it is wanted, because the stack is at its end there.
+ */
+static __always_inline void sip_read(void *ctx, const int hook, const struct packet *p)
+{
+	struct sip_work *w = sip_work();
+	__u32 from = (p->l4 & L4_OFFSET_MASK) + sizeof(struct udphdr), end = L3_OFFSET + p->length;
+	__u32 length = end > from ? end - from : 0;
+
+	if (!w)
+		return;
+	w->length = 0;
+	if (length > SIP_MOST)
+		length = SIP_MOST;
+	barrier_var(length); /* or the compiler knows what the verifier is to be shown */
+	if (length < 1 || length > SIP_MOST || packet_load(ctx, hook, from, w->payload, length))
+		return;
+	w->length = length;
+	if (sip_find())
+		w->length = 0;
 }
 
 #define CALL_WORDS (sizeof(struct call) / sizeof(__u64))
@@ -279,6 +284,13 @@ static __always_inline __u64 call_hash(const struct settings *s, const struct ca
 	return h;
 }
 
+static __always_inline int call_is_known(void)
+{
+	struct sip_work *w = sip_work();
+
+	return w && w->length;
+}
+
 /*
  * Make `f`, the flow of a template of packet `p`, that of its call too. Negative: no call, so no template. (An error
  * that only quotes the packet says nothing of it.)
@@ -288,7 +300,7 @@ __noinline int call_take(struct packet *p, struct flow *f)
 	struct settings *s = settings_get();
 	struct sip_work *w = sip_work();
 
-	if (!w || !s || !p || !f || p->proto != IPPROTO_UDP || p->flags & PACKET_QUOTED || sip_find())
+	if (!w || !s || !p || !f || p->proto != IPPROTO_UDP || p->flags & PACKET_QUOTED || !w->length)
 		return -1;
 	w->length = 0; /* nobody takes it for the next packet's */
 	flow_mix(f, s, call_hash(s, &w->call));
