@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,14 @@ from piranha.replication.host import ReplicationHost
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What requests are answered from."""
+    """What requests are answered from. `examine` judges this machine, and blocks while it does."""
 
     director: Director
     editing: Editing
     live: LiveHub
     pulse: PulseLink | None = None
     replication: ReplicationHost | None = None
+    examine: Callable[[], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

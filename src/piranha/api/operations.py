@@ -7,6 +7,7 @@ from piranha.api.resources import (
     cluster,
     configuration,
     description,
+    doctor,
     events,
     metrics,
     overview,
@@ -28,5 +29,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *cluster.OPERATIONS,
     *replication.OPERATIONS,
     *table.OPERATIONS,
+    *doctor.OPERATIONS,
     *description.OPERATIONS,
 )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+from typing import Any
 
 from starlette.applications import Starlette
 
@@ -38,6 +39,8 @@ from piranha.director.operators import OperatorDesk
 from piranha.director.overridefile import OverrideFile
 from piranha.director.pulse_link import PulseLink
 from piranha.director.source import Reading, read_configuration
+from piranha.doctor.gather import gather
+from piranha.doctor.judge import fit, judge
 from piranha.model.configuration import Configuration, DataPlaneChoice
 from piranha.monitor.engine import Nanny
 from piranha.replication.host import ReplicationHost
@@ -158,6 +161,7 @@ class _Daemon:
                 live=LiveHub(director.live),
                 pulse=self._pulse,
                 replication=self._replication,
+                examine=_examine,
             )
             await self._work(context, create_app(context, policy), listener)
         finally:
@@ -223,6 +227,19 @@ class _Daemon:
                 for problem in getattr(error, "problems", ()):
                     logger.error("%s", problem)
             self._notifier.ready(f"switching by {context.director.configuration_path}")
+
+
+def _examine() -> dict[str, Any]:
+    """What `piranha doctor` finds, for whoever asks the API."""
+    findings = judge(gather(), director=True)
+    words = ("subject", "found", "meaning", "mend")
+    return {
+        "fit": fit(findings),
+        "findings": [
+            {"verdict": finding.verdict.value, **{word: getattr(finding, word) for word in words}}
+            for finding in findings
+        ],
+    }
 
 
 def _reason_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

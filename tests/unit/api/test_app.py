@@ -260,3 +260,20 @@ async def test_a_wrong_edit_changes_nothing(tmp_path: Path, document: object, co
         status, _, answer = await raw(world, "POST", "/api/v1/table")
         assert (status, answer["detail"]) == (400, "the request is no JSON")
         assert len(world.plane.snapshot()) == 1
+
+
+async def test_the_machine_is_examined(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from piranha.api.resources.doctor import DoctorDocument
+    from piranha.api.schema import read
+    from piranha.daemons.lvsd import _examine
+
+    world = World(tmp_path)
+    async with world.running():
+        with pytest.raises(RefusedError, match="does not examine"):
+            await get(world, "doctor")
+    world.context = replace(world.context, examine=_examine)
+    async with world.running():
+        document = read(DoctorDocument, await get(world, "doctor"))
+        assert any(finding["subject"] for finding in document["findings"])
