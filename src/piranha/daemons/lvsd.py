@@ -23,6 +23,7 @@ from piranha.base.notify import Notifier
 from piranha.base.paths import Paths
 from piranha.cluster.identity import host_name
 from piranha.config.store import ConfigurationStore
+from piranha.daemons.pair_security import PairSecurity
 from piranha.dataplane.editsfile import EditsFile
 from piranha.dataplane.ipvs.ownership import Ownership, table_identity
 from piranha.dataplane.port import DataPlane
@@ -170,7 +171,14 @@ class _Daemon:
 
     def _sync(self, clock: Clock) -> SyncHost:
         """Connection sync, by pulse's role; pulse hears whether we have the other director's connections."""
-        host = SyncHost(self._plane, self._reading.configuration, self._role, clock, addresses=host_addresses)
+        host = SyncHost(
+            self._plane,
+            self._reading.configuration,
+            self._role,
+            clock,
+            addresses=host_addresses,
+            security=PairSecurity(self._paths.etc),
+        )
         host.on_change(lambda: self._pulse.report_synced(host.state.is_synced))
         self._pulse.report_synced(host.state.is_synced)
         return host

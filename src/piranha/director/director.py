@@ -469,7 +469,7 @@ class Director:
     def _look_for_vips(self) -> None:
         present = self._present
         # The backup has no VIPs, and pulse says so itself when the active one lacks one.
-        looked_after = self._cluster().attached
+        looked_after = self._cluster().attached or self._cluster().expected
         missing = () if present is None or looked_after else tuple(missing_vips(self._layout.services, present))
         known = frozenset(self._missing)
         _warn("VIP missing: %s", [sentence for sentence in missing if sentence not in known])

@@ -24,11 +24,15 @@ ACTIVE, BACKUP, STANDALONE = "active", "backup", "standalone"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
-    """What pulse said last. Without pulse: standalone, and `attached` is False."""
+    """What pulse said last. Without pulse: standalone, and `attached` is False.
+
+    `expected`: pulse seems to run, and has not been asked yet.
+    """
 
     role: str = STANDALONE
     term: int = 0
     attached: bool = False
+    expected: bool = False
     document: dict[str, Any] = field(default_factory=dict)
 
 
@@ -64,7 +68,7 @@ class PulseLink:
         self._synced: bool | None = None
         self._services: dict[str, Any] | None = None
         self._listeners: list[Callable[[ClusterView], None]] = []
-        self.view = ClusterView()
+        self.view = ClusterView(expected=path.exists())
 
     @property
     def role(self) -> str:
