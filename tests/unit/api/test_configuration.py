@@ -262,4 +262,4 @@ async def test_directives_are_data(tmp_path: Path) -> None:
         found = (await ask(world, "GET", "configuration/directives")).document["directives"]
         scheduler = next(one for one in found if one["name"] == "scheduler")
         assert (scheduler["scope"], scheduler["default"], "wrr" in scheduler["words"]) == ("virtual", "wlc", True)
-        assert {one["scope"] for one in found} == {"global", "virtual", "server", "mark"}
+        assert {one["scope"] for one in found} == {"global", "virtual", "server", "mark", "check"}
