@@ -130,6 +130,18 @@ def test_the_text_shows_its_errors_by_line_and_a_rollback_brings_it_back(page: A
     assert "# a small farm" in lb.config.read_text()
 
 
+def test_a_server_is_drained_and_taken_back(page: Any, lb: Director) -> None:
+    page.goto(f"{lb.url}/virtual-servers/server?virtual=web&server=web1")
+    page.fill("#why", "new disk")
+    page.click('button[value="drain"]')
+    page.wait_for_url("**said=drain*")
+    expect(page.locator("main")).to_contain_text("new disk")
+    assert "drain" in lb.ask("server", "list")
+    page.click('button[value="release"]')
+    page.wait_for_url("**said=release*")
+    assert "new disk" not in lb.ask("server", "list")
+
+
 def test_two_people_see_each_other(page: Any, lb: Director) -> None:
     page.goto(f"{lb.url}/global")
     other = page.context.new_page()

@@ -21,7 +21,8 @@ Ask = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class Hub:
-    """One frame a second for every watcher. `ask` makes the document of one; a slow watcher misses frames, never delays others."""
+    """One frame a second for every watcher. `ask` makes the document of one; a slow watcher misses frames, never delays
+    others."""
 
     def __init__(self, ask: Ask, *, period_s: float = PERIOD_S) -> None:
         self._ask = ask
@@ -29,7 +30,10 @@ class Hub:
         self._watchers = 0
         self._task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
-        self._frame = ""
+        self._number = 0
+        self._last: Mapping[str, Any] = {}
+        self._changes = ""
+        self._whole = ""
 
     @property
     def watchers(self) -> int:
@@ -50,26 +54,36 @@ class Hub:
             if not self._watchers and self._task is not None:
                 self._task.cancel()
                 self._task = None
-                self._frame = ""
+                self._last, self._changes, self._whole = {}, "", ""
 
     async def frames(self) -> AsyncIterator[str]:
-        """The latest frame, then each new one."""
-        if self._frame:
-            yield self._frame
+        """A whole frame, then each new one with the services that changed; a whole one again for who missed any."""
+        seen = -1
+        if self._last:
+            seen = self._number
+            yield self._whole_text()
         while True:
             await self._news.wait()
-            yield self._frame
+            missed, seen = seen != self._number - 1, self._number
+            yield self._whole_text() if missed else self._changes
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         due_at = loop.time()
         while True:
-            self._frame = json.dumps(await self._document(), separators=(",", ":"), ensure_ascii=False)
+            before, self._last = self._last, await self._document()
+            self._number += 1
+            self._changes, self._whole = _text(changes_between(before, self._last)), ""
             news, self._news = self._news, asyncio.Event()
             news.set()
             # A late round is not made up for.
             due_at = max(due_at + self._period_s, loop.time() + self._period_s / 2)
             await asyncio.sleep(due_at - loop.time())
+
+    def _whole_text(self) -> str:
+        """Made once a round, for all who need it."""
+        self._whole = self._whole or _text({**self._last, "whole": True})
+        return self._whole
 
     async def _document(self) -> Mapping[str, Any]:
         try:
@@ -79,3 +93,18 @@ class Hub:
         except Exception:
             logger.exception("a live frame could not be made")
             return {"at": round(time.time(), 3), "error": "internal error, see the log of piranha-gui", "mend": ""}
+
+
+def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """`after` without the services that are as they were; `gone` are the keys of those that are no more."""
+    if "services" not in after:
+        return dict(after)
+    known = before.get("services")
+    if known is None:
+        return {**after, "whole": True}
+    changed = {key: row for key, row in after["services"].items() if known.get(key) != row}
+    return {**after, "services": changed, "gone": [key for key in known if key not in after["services"]]}
+
+
+def _text(frame: Mapping[str, Any]) -> str:
+    return json.dumps(frame, separators=(",", ":"), ensure_ascii=False)

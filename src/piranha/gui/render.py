@@ -45,7 +45,6 @@ def make_templates(static: StaticFiles) -> Environment:
         mark_of=show.mark_of,
         tone_of=show.tone_of,
         endpoint=show.endpoint,
-        service_key=show.service_key,
     )
     environment.filters.update(scaled=show.scaled, whole=show.whole, ago=show.ago, clock=show.clock, ticks=show.ticks)
     return environment

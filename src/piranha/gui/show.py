@@ -77,8 +77,7 @@ def ticks(text: str) -> Markup:
 
 
 def service_key(service: Mapping[str, Any]) -> str:
-    """What tells a service from every other, on pages and in live frames."""
-    if service.get("mark"):
-        family = "6" if ":" in str(service["address"]) else "4"
-        return f"mark {service['mark']} {family}"
+    """What tells a service from every other, as lvsd writes it."""
+    if service["mark"]:
+        return f"fwmark {service['mark']}" + (" ipv6" if ":" in str(service["address"]) else "")
     return f"{service['protocol']} {endpoint(str(service['address']), int(service['port']))}"

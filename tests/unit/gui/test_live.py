@@ -13,8 +13,8 @@ from starlette.websockets import WebSocketDisconnect
 from tests.unit.gui_world import ORIGIN, GuiWorld, gui_world
 
 from piranha.base.errors import UnreachableError
-from piranha.gui.live import Hub
-from piranha.gui.pages.live import FOREIGN, LOG_IN, letter_of
+from piranha.gui.live import Hub, changes_between
+from piranha.gui.pages.live import FOREIGN, LOG_IN
 from piranha.gui.role import Role
 from piranha.model.health import Health
 
@@ -45,9 +45,9 @@ def test_a_frame_has_what_the_pages_show(world: GuiWorld) -> None:
     world.until(lambda: len(world.world.pool()) == 1)
     with world.client(Role.VIEWER).websocket_connect("wss://lb1:3636/live", headers={"origin": ORIGIN}) as socket:
         frame = json.loads(socket.receive_text())
-    state, letters, active, per_s, _in_bps, out_bps = frame["services"]["tcp 10.0.0.100:80"]
-    assert (state, letters[0], active, per_s) == ("degraded", "u", 0, 0.0)
-    assert out_bps is None, "with direct routing the answers do not pass here"
+    state, servers, up, connections, per_s, _in_bps, out_bps = frame["services"]["tcp 10.0.0.100:80"]
+    assert (state, servers, up, connections, per_s) == ("degraded", 2, 1, 0, 0.0)
+    assert out_bps is None, "nothing was seen of it"
     assert frame["cluster"]["role"] == "standalone"
     assert frame["summary"]["services"] == 1
 
@@ -131,15 +131,34 @@ async def _some(hub: Hub, count: int) -> Any:
             return
 
 
-@pytest.mark.parametrize(
-    ("health", "weight", "role", "letter"),
-    [
-        ("up", 1, "real", "u"),
-        ("down", None, "real", "d"),
-        ("up", 0, "real", "q"),
-        ("unknown", None, "real", "?"),
-        ("unknown", 1, "sorry", "s"),
-    ],
-)
-def test_a_server_is_one_letter(health: str, weight: int | None, role: str, letter: str) -> None:
-    assert letter_of({"health": health, "weight": weight, "configured_weight": 1, "role": role}) == letter
+def test_only_services_that_changed_are_told_again() -> None:
+    before = {"services": {"a": [1], "b": [2], "c": [3]}, "totals": 1}
+    after = {"services": {"a": [1], "b": [9], "d": [4]}, "totals": 2}
+    assert changes_between(before, after) == {"services": {"b": [9], "d": [4]}, "totals": 2, "gone": ["c"]}
+    assert changes_between({}, after) == {**after, "whole": True}
+    assert changes_between(before, {"error": "gone"}) == {"error": "gone"}
+    assert changes_between({"error": "gone"}, after)["whole"]
+
+
+async def test_who_missed_a_frame_gets_a_whole_one() -> None:
+    number = 0
+
+    async def ask() -> dict[str, Any]:
+        nonlocal number
+        number += 1
+        return {"services": {"always": [1], "counted": [number]}}
+
+    hub = Hub(ask, period_s=0.01)
+    async with asyncio.timeout(20), hub.watching():
+        frames = hub.frames()
+        first = json.loads(await anext(frames))
+        second = json.loads(await anext(frames))
+        seen = number
+        while number < seen + 5:  # noqa: ASYNC110 - what a test waits for has no event
+            await asyncio.sleep(0.005)
+        third = json.loads(await anext(frames))
+        await frames.aclose()  # type: ignore[attr-defined]
+    assert first["whole"]
+    assert set(second["services"]) == {"counted"}
+    assert third["whole"]
+    assert set(third["services"]) == {"always", "counted"}

@@ -208,6 +208,26 @@ def test_a_virtual_server_from_nothing_to_its_servers(world: GuiWorld) -> None:
     assert "mail" not in world.world.config.read_text()
 
 
+def test_an_operator_drains_a_server_and_takes_it_back(world: GuiWorld) -> None:
+    for address in ("10.0.0.11", "10.0.0.12"):
+        world.thread.do(lambda address=address: world.world.nanny.say(address, Health.UP))
+    world.until(lambda: len(world.world.pool()) == 2)
+    client = world.client(Role.OPERATOR)
+    target = "/virtual-servers/server/state?virtual=HTTP&server=web1"
+    assert client.post(target, data={"act": "explode"}).status_code == 400
+    assert client.post(target, data={"act": "weight", "weight": "-1"}).status_code == 400
+    assert client.post(target, data={"act": "drain", "minutes": "soon"}).status_code == 400
+    assert client.post(target, data={"act": "drain", "why": "new disk", "minutes": "30"}).status_code == 303
+    world.until(lambda: 0 in world.world.pool().values() or len(world.world.pool()) == 1)
+    page = text_of(client.get("/virtual-servers/server?virtual=HTTP&server=web1").text)
+    assert "◆ drain" in page
+    assert "new disk" in page
+    assert "this service operator" in page
+    assert client.post(target, data={"act": "release"}).status_code == 303
+    world.until(lambda: sorted(world.world.pool().values()) == [1, 3])
+    assert world.context.audit.entries()[-1].detail == "release web1 in HTTP"
+
+
 def test_two_people_who_change_different_things_both_win(world: GuiWorld) -> None:
     ann, bob = world.client(Role.ADMIN), world.client(Role.ADMIN)
     form = form_of(ann.get(WEB).text, f"{WEB}&amp;tab=service") | {"set.scheduler": "wrr", "act": "save"}
@@ -304,6 +324,20 @@ def test_the_wizard_makes_a_balanced_virtual_server(tmp_path: Path) -> None:
             world.thread.do(lambda address=address: world.world.nanny.say(address, Health.UP))
         world.until(lambda: len(world.world.pool()) == 2)
         assert "realserver setup" in client.get("/wizard").text
+
+
+def test_a_large_farm_comes_in_pages_and_problems_come_first(tmp_path: Path) -> None:
+    block = "virtual v{0} {{\n active = 1\n address = 10.1.{1}.{2} eth0\n server s {{\n address = 10.2.0.1\n active = 1\n }}\n}}\n"
+    text = "primary = 10.0.0.1\n" + "".join(block.format(n, n // 250, n % 250 + 1) for n in range(450))
+    with gui_world(tmp_path, text) as world:
+        client = world.client(Role.VIEWER)
+        first = client.get("/virtual-servers").text
+        assert first.count("<tr data-service=") == 200
+        assert "450 of 450, page 1 of 3" in text_of(first)
+        assert client.get("/virtual-servers?page=3").text.count("<tr data-service=") == 50
+        assert client.get("/virtual-servers?words=v449").text.count("<tr data-service=") == 1
+        assert client.get("/virtual-servers?words=nothing&page=9").status_code == 200
+        assert len(client.get("/").text) < 500_000
 
 
 def test_a_failover_is_typed_first(world: GuiWorld) -> None:

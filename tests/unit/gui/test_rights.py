@@ -32,6 +32,7 @@ EXPECTED: dict[str, dict[str, Role]] = {
     "/virtual-servers/edit": {"GET": V, "POST": A},
     "/virtual-servers/new": {"GET": A, "POST": A},
     "/virtual-servers/server": {"GET": V, "POST": A},
+    "/virtual-servers/server/state": {"POST": O},
     "/global": {"GET": V, "POST": A},
     "/redundancy": {"GET": V, "POST": A},
     "/connections": {"GET": V},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -12,24 +14,31 @@ from piranha.base.errors import PiranhaError, UsageError
 from piranha.gui.context import Context
 from piranha.gui.lvsd import ProblemError
 from piranha.gui.page import Page, Who
-from piranha.gui.pages.live import letter_of, row_of
+from piranha.gui.pages.live import row_of, totals_of
 from piranha.gui.render import moved, page
 from piranha.gui.role import Role
 
+ROWS = 200
+"""Of the table of services on one page: more than that nobody reads, and browsers slow down."""
 _EVENTS_SHOWN = 10
+_HISTORY_S = 300
+_MOST_SERVERS, _DOWN_SHOWN = 2000, 20
+_QUIET = ("up", "foreign")
+"""States that ask for nobody."""
 _CONFIRMATION = {"switch": "failover", "maintenance_on": "maintenance", "maintenance_off": "back"}
 """What a person types before each act on the pair."""
 
 
 async def show_control(context: Context, request: Request, who: Who) -> Response:
-    status, services, pair, events = await asyncio.gather(
+    status, pair, events, history = await asyncio.gather(
         context.lvsd.get("status", who),
-        context.lvsd.get("services", who),
         pair_or_none(context, who),
         _events(context, who),
+        context.lvsd.get("statistics", who, {"seconds": str(_HISTORY_S)}),
     )
     if not status["summary"]["services"] and who.role >= Role.ADMIN:
         return moved(request, "/wizard")
+    lines = sorted(status["services"], key=lambda line: line["state"] in _QUIET)
     return page(
         context,
         request,
@@ -39,40 +48,42 @@ async def show_control(context: Context, request: Request, who: Who) -> Response
         director=status,
         pair=pair,
         events=events,
-        **rows_of(services["services"]),
+        down=await _down(context, who, status["summary"]),
+        history=json.dumps(list(zip(history["times"], history["connections_per_s"], strict=True))),
+        total=totals_of(status["services"]),
+        **rows_of(lines, request),
     )
 
 
-def rows_of(services: list[dict[str, Any]]) -> dict[str, Any]:
-    """Rows of the table of services, with the same values as a live frame has, and what they add up to."""
-    rows = []
-    for service in services:
-        state, letters, active, cps, in_bps, out_bps = row_of(service)
-        rows.append(
-            {
-                "service": service,
-                "state": state,
-                "letters": letters,
-                "active": active,
-                "cps": cps,
-                "in_bps": in_bps,
-                "out_bps": out_bps,
-                "troubles": [
-                    server
-                    for server in service["servers"]
-                    if letter_of(server) == "d" or (server["forced"] and server["health"] != "up")
-                ],
-            }
-        )
+def rows_of(lines: Sequence[Mapping[str, Any]], request: Request) -> dict[str, Any]:
+    """One page of the table of services, by `words` and `page` of the query where they do not fit into one."""
+    words = request.query_params.get("words", "").casefold().split()
+    found = [line for line in lines if all(word in words_of(line) for word in words)]
+    pages = max(1, -(-len(found) // ROWS))
+    asked = request.query_params.get("page", "1")
+    number = min(pages, max(1, int(asked))) if asked.isascii() and asked.isdigit() and len(asked) < 7 else 1
+    shown = found[(number - 1) * ROWS : number * ROWS]
     return {
-        "rows": rows,
-        "total": {
-            "cps": sum(row["cps"] for row in rows),
-            "active": sum(row["active"] for row in rows),
-            "in_bps": sum(row["in_bps"] for row in rows),
-            "out_bps": sum(row["out_bps"] or 0 for row in rows),
-        },
+        "rows": [{"service": line, "words": words_of(line), "out_bps": row_of(line)[-1]} for line in shown],
+        "count": len(lines),
+        "found": len(found),
+        "pages": pages,
+        "page_no": number,
+        "words": request.query_params.get("words", ""),
     }
+
+
+def words_of(line: Mapping[str, Any]) -> str:
+    """What the filter looks in."""
+    return f"{line['name']} {line['key']} {line['scheduler']}".casefold()
+
+
+async def _down(context: Context, who: Who, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The real servers that do not answer, some of them; their services' states say the rest of a large farm."""
+    if summary["servers"] == summary["servers_up"] or summary["servers"] > _MOST_SERVERS:
+        return []
+    servers = (await context.lvsd.get("servers", who))["servers"]
+    return [server for server in servers if server["health"] == "down"][:_DOWN_SHOWN]
 
 
 async def act(context: Context, request: Request, who: Who) -> Response:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from piranha.base.errors import PiranhaError
-from piranha.gui import show
 from piranha.gui.context import Context
 from piranha.gui.guard import is_own_origin
 from piranha.gui.lvsd import Lvsd
@@ -76,10 +75,9 @@ def _may_look(context: Context, connection: HTTPConnection) -> bool:
 
 
 async def document_of(lvsd: Lvsd) -> Mapping[str, Any]:
-    """One frame: what the pages show, by the keys of their rows."""
+    """One frame: what the pages show, services by their keys."""
     status = await lvsd.get("status", OWN)
-    services = (await lvsd.get("services", OWN))["services"]
-    connections = status["plane"]["connections"]
+    lines = status["services"]
     return {
         "cluster": status["cluster"],
         "problems": status["problems"],
@@ -89,47 +87,32 @@ async def document_of(lvsd: Lvsd) -> Mapping[str, Any]:
         "sync": None
         if status["sync"] is None
         else {"state": status["sync"]["state"], "lag_s": status["sync"]["lag_s"]},
-        "totals": {
-            "active": connections["tcp_active"] + connections["udp_active"],
-            "inactive": connections["tcp_inactive"] + connections["udp_inactive"],
-            **_totals(services),
-        },
-        "services": {show.service_key(service): row_of(service) for service in services},
+        "totals": totals_of(lines),
+        "services": {line["key"]: row_of(line) for line in lines},
     }
 
 
-def row_of(service: Mapping[str, Any]) -> list[Any]:
-    """State, each server's health as a letter, active connections, connections/s, bits/s in and out.
+def row_of(line: Mapping[str, Any]) -> list[Any]:
+    """State, real servers, those that are up, connections, connections/s, bits/s in and out.
 
-    Out is None where no answer passes this director (direct, tunnel).
+    Out is None where nothing was seen of it: with direct routing and tunnels the answers do not pass this director.
     """
-    rates = service["rates"]
-    seen = any(server["method"] == "nat" for server in service["servers"])
     return [
-        service["state"],
-        "".join(letter_of(server) for server in service["servers"]),
-        service["active_connections"],
-        rates["connections_per_s"],
-        8 * rates["in_bytes_per_s"],
-        8 * rates["out_bytes_per_s"] if seen else None,
+        line["state"],
+        line["servers"],
+        line["servers_up"],
+        line["connections"],
+        line["connections_per_s"],
+        line["in_bits_per_s"],
+        line["out_bits_per_s"] or None,
     ]
 
 
-def letter_of(server: Mapping[str, Any]) -> str:
-    """u up, d down, q quiesced (weight 0), s sorry server, ? not known yet."""
-    if server["role"] == "sorry":
-        return "s"
-    if server["weight"] == 0 or (server["health"] == "up" and server["configured_weight"] == 0):
-        return "q"
-    return {"up": "u", "down": "d"}.get(str(server["health"]), "?")
-
-
-def _totals(services: list[Mapping[str, Any]]) -> dict[str, float]:
-    total = {"cps": 0.0, "pps": 0.0, "in_bps": 0.0, "out_bps": 0.0}
-    for service in services:
-        rates = service["rates"]
-        total["cps"] += rates["connections_per_s"]
-        total["pps"] += rates["in_packets_per_s"] + rates["out_packets_per_s"]
-        total["in_bps"] += 8 * rates["in_bytes_per_s"]
-        total["out_bps"] += 8 * rates["out_bytes_per_s"]
-    return {name: round(value, 1) for name, value in total.items()}
+def totals_of(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {
+        "connections": sum(line["connections"] for line in lines),
+        "cps": round(sum(line["connections_per_s"] for line in lines), 1),
+        "pps": round(sum(line["packets_per_s"] for line in lines), 1),
+        "in_bps": round(sum(line["in_bits_per_s"] for line in lines), 1),
+        "out_bps": round(sum(line["out_bits_per_s"] for line in lines), 1),
+    }

@@ -5,30 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from piranha.base.errors import PiranhaError, UsageError
-from piranha.gui import show
 from piranha.gui.context import Context
-from piranha.gui.editing import Outcome, Stored, edit_block, flash_of, form_of, read_stored, send_changes
+from piranha.gui.editing import (
+    Outcome,
+    Stored,
+    comment_of,
+    edit_block,
+    flash_of,
+    form_of,
+    read_stored,
+    seconds_of,
+    send_changes,
+)
 from piranha.gui.forms import CHECKS, Field, fields_of, filled
 from piranha.gui.page import Page, Who
 from piranha.gui.pages.control import rows_of
 from piranha.gui.pages.edit_view import edit_page
 from piranha.gui.render import moved, page
 from piranha.gui.role import Role
+from piranha.gui.show import service_key
 
 LIST, EDIT, SERVER, NEW = "/virtual-servers", "/virtual-servers/edit", "/virtual-servers/server", "/virtual-servers/new"
 TABS = {"service": "Virtual server", "servers": "Real server", "checks": "Monitoring scripts"}
 
 
 async def show_list(context: Context, request: Request, who: Who) -> Response:
-    services = (await context.lvsd.get("services", who))["services"]
+    lines = (await context.lvsd.get("status", who))["services"]
     stored = await context.lvsd.get("configuration", who)
-    served = {service["name"] for service in services}
+    served = {line["name"] for line in lines}
     off = [virtual for virtual in stored["values"]["virtuals"] if virtual["name"] not in served]
     return page(
         context,
@@ -39,15 +49,15 @@ async def show_list(context: Context, request: Request, who: Who) -> Response:
         off=off,
         digest=stored["digest"],
         known={virtual["name"] for virtual in stored["values"]["virtuals"]},
-        **rows_of(services),
+        **rows_of(lines, request),
     )
 
 
 async def show_servers_of(context: Context, request: Request, who: Who) -> Response:
     """The real servers of one service, for a row that was opened."""
-    key = request.query_params.get("service", "")
+    wanted = request.query_params.get("service", "")
     for service in (await context.lvsd.get("services", who))["services"]:
-        if show.service_key(service) == key:
+        if service_key(service) == wanted:
             return page(context, request, who, "_servers.html", service=service)
     raise PiranhaError("there is no such service any more", mend="load the page again")
 
@@ -178,6 +188,27 @@ async def change_server(context: Context, request: Request, who: Who) -> Respons
     return moved(request, target)
 
 
+async def say(context: Context, request: Request, who: Who) -> Response:
+    """Drain, disable, enable, weigh or force a real server: an operator's word, which the configuration does not know."""
+    form = await form_of(request)
+    virtual, name = request.query_params.get("virtual", ""), request.query_params.get("server", "")
+    act = str(form.get("act", ""))
+    body: dict[str, Any] = {"act": act, "why": comment_of({"comment": form.get("why", "")})}
+    if form.get("where") != "everywhere":
+        body["service"] = virtual
+    if act == "weight":
+        weight = str(form.get("weight", "")).strip()
+        if not weight.isascii() or not weight.isdigit() or len(weight) > 9:
+            raise UsageError("a weight is a number from 0 up")
+        body["weight"] = int(weight)
+    minutes = seconds_of(form.get("minutes"))
+    if minutes is not None:
+        body["for_s"] = minutes * 60
+    request.state.detail = f"{act} {name} in {body.get('service', 'every service')}"
+    await context.lvsd.send("POST", f"servers/{quote(name, safe='')}/state", who, body)
+    return moved(request, _url(SERVER, virtual=virtual, server=name, said=act))
+
+
 async def _edit_page(
     context: Context, request: Request, who: Who, stored: Stored, outcome: Outcome | None = None
 ) -> Response:
@@ -216,6 +247,7 @@ async def _server_page(
 ) -> Response:
     virtual, name = request.query_params.get("virtual", ""), request.query_params.get("server", "")
     status: Mapping[str, Any] | None = None
+    place: Mapping[str, Any] | None = None
     events: Sequence[Mapping[str, Any]] = ()
     if name:
         _, values = stored.server("virtual", virtual, name)
@@ -224,6 +256,9 @@ async def _server_page(
             found = [server for server in service["servers"] if server["name"] == values["name"]]
             if service["name"] == virtual and found:
                 status = found[0]
+        for one in (await context.lvsd.get("servers", who))["servers"]:
+            if one["service"] == virtual and one["name"] == values["name"]:
+                place = one
         document = await context.lvsd.get("events", who, {"limit": "1000", "kind": "health"})
         subject = f"{virtual} {values['name']}"
         events = [event for event in reversed(document["events"]) if event["subject"] == subject][:50]
@@ -244,6 +279,8 @@ async def _server_page(
         virtual=virtual,
         name=name,
         server=status,
+        place=place,
+        may_act=who.role >= Role.OPERATOR,
         events=events,
     )
 
@@ -283,4 +320,5 @@ PAGES = (
     Page(path=EDIT, methods={"GET": (Role.VIEWER, show_edit), "POST": (Role.ADMIN, change)}),
     Page(path=NEW, methods={"GET": (Role.ADMIN, show_new), "POST": (Role.ADMIN, add)}),
     Page(path=SERVER, methods={"GET": (Role.VIEWER, show_server), "POST": (Role.ADMIN, change_server)}),
+    Page(path=f"{SERVER}/state", methods={"POST": (Role.OPERATOR, say)}),
 )

@@ -60,16 +60,30 @@
     const top = Math.max(1, ...row);
     svg.firstElementChild.setAttribute("points", row.map((one, at) => `${((88 * at) / 59).toFixed(1)},${(19 - (17 * one) / top).toFixed(1)}`).join(" "));
   };
-  const bar = (element, letters) => {
-    if (!element || element.dataset.letters === letters) return;
-    element.dataset.letters = letters;
-    const box = element.querySelector(".bar");
-    box.replaceChildren(...Array.from(letters.slice(0, 24), (letter) => {
+  const bar = (element, servers, up) => {
+    const text = `${up}/${servers}`;
+    const of = element && element.querySelector(".of");
+    if (!of || of.textContent === text) return;
+    of.textContent = text;
+    element.querySelector(".bar").replaceChildren(...Array.from({ length: Math.min(servers, 24) }, (nothing, at) => {
       const one = document.createElement("i");
-      one.className = letter === "?" ? "unknown" : letter;
+      one.className = at < up ? "u" : "d";
       return one;
     }));
-    put(element.querySelector(".of"), `${letters.split("u").length - 1}/${letters.replace(/s/g, "").length}`);
+  };
+  const rows = new Map(all("tr[data-service]").map((row) => [row.dataset.service, row]));
+  const showRow = (row, [state, servers, up, connections, cps, inBps, outBps]) => {
+    const problem = state === "up" || state === "foreign" ? "0" : "1";
+    const news = row.dataset.problem !== problem;
+    row.dataset.problem = problem;
+    row.cps = cps;
+    stateOf(row.querySelector(".state"), state);
+    bar(row.querySelector("[data-bar]"), servers, up);
+    put(row.querySelector("[data-cps]"), scaled(cps));
+    put(row.querySelector("[data-active]"), whole(connections));
+    put(row.querySelector("[data-in]"), scaled(inBps, "b/s"));
+    put(row.querySelector("[data-out]"), scaled(outBps, "b/s"));
+    return news;
   };
 
   let heardAt = 0, paused = false, age = 0;
@@ -97,23 +111,17 @@
     });
     all("[data-total]").forEach((one) => {
       const value = frame.totals[one.dataset.total];
-      if (value !== undefined) put(one, one.dataset.unit ? scaled(value, one.dataset.unit) : one.dataset.total === "active" ? whole(value) : scaled(value));
+      if (value !== undefined) put(one, one.dataset.unit ? scaled(value, one.dataset.unit) : one.dataset.total === "connections" ? whole(value) : scaled(value));
     });
     all("[data-states]").forEach((one) => put(one, Object.entries(frame.summary.states).map(([word, count]) => `${marks[word] || "○"} ${count} ${word}`).join("  ·  ") || "none"));
     let news = false;
-    for (const row of all("tr[data-service]")) {
-      const values = frame.services[row.dataset.service];
-      if (!values) { if (!row.classList.contains("off")) { stateOf(row.querySelector(".state"), "off"); } continue; }
-      const [state, letters, active, cps, inBps, outBps] = values;
-      const problem = state === "up" || state === "foreign" ? "0" : "1";
-      if (row.dataset.problem !== problem) { row.dataset.problem = problem; news = true; }
-      stateOf(row.querySelector(".state"), state);
-      bar(row.querySelector("[data-bar]"), letters);
-      put(row.querySelector("[data-cps]"), scaled(cps));
-      put(row.querySelector("[data-active]"), whole(active));
-      put(row.querySelector("[data-in]"), scaled(inBps, "b/s"));
-      put(row.querySelector("[data-out]"), scaled(outBps, "b/s"));
-      drawLine(row.querySelector("svg.line"), cps);
+    for (const [key, values] of Object.entries(frame.services)) {
+      const row = rows.get(key);
+      if (row) news = showRow(row, values) || news;
+    }
+    for (const [key, row] of rows) {
+      if (frame.whole ? !(key in frame.services) : frame.gone.includes(key)) { stateOf(row.querySelector(".state"), "off"); row.cps = 0; }
+      drawLine(row.querySelector("svg.line"), row.cps || 0);
     }
     if (news) document.dispatchEvent(new Event("piranha:rows"));
     if (chart) {
