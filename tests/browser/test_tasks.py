@@ -222,7 +222,7 @@ def test_a_cold_page_is_light(page: Any, lb: Director, chromium: Any) -> None:
 @pytest.mark.parametrize(
     "target",
     ["/", "/virtual-servers", EDIT, EDIT + "&tab=servers", EDIT + "&tab=checks", "/virtual-servers/server?virtual=web&server=web1",
-     "/global", "/redundancy", "/connections", "/events", "/configuration", "/configuration/difference", "/accounts", "/audit",
+     "/global", "/redundancy", "/connections", "/events", "/configuration", "/configuration/versions/1", "/configuration/difference?from=1&to=1", "/accounts", "/audit",
      "/doctor", "/wizard", "/password"],
 )  # fmt: skip
 def test_axe_finds_nothing(page: Any, lb: Director, target: str, theme: str) -> None:

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 _UNITS = ("", "k", "M", "G", "T")
 MARKS = {
-    "up": "●", "active": "●", "standalone": "●", "in step": "●", "source": "●",
+    "ok": "●", "problem": "■", "up": "●", "active": "●", "standalone": "●", "in step": "●", "source": "●",
     "degraded": "◆", "sorry": "◆", "drain": "◆", "unknown": "◇", "changed": "◆", "warning": "◆", "waiting": "◆", "copying": "◆",
     "down": "■", "conflict": "■", "alarm": "■", "error": "■",
     "backup": "○", "off": "○", "foreign": "○", "info": "○", "maintenance": "◆",

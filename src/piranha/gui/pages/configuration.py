@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from piranha.base.errors import UsageError
+from piranha.base.errors import PiranhaError, UsageError
 from piranha.gui.context import Context
 from piranha.gui.editing import CHANGED_MEANWHILE, comment_of, flash_of, form_of, seconds_of
 from piranha.gui.forms import sentence
@@ -60,10 +60,12 @@ async def show_version(context: Context, request: Request, who: Who) -> Response
 
 async def show_difference(context: Context, request: Request, who: Who) -> Response:
     query = {name: request.query_params[name] for name in ("from", "to") if request.query_params.get(name)}
+    versions = (await context.lvsd.get("configuration/versions", who))["versions"]
+    if len(versions) < 2 and not query:
+        raise PiranhaError("there is only one version yet", mend="the first change makes the second")
     document = await context.lvsd.get("configuration/diff", who, query)
     title = f"Versions {document['before']} and {document['after']}"
-    versions = (await context.lvsd.get("configuration/versions", who))["versions"]
-    return page(context, request, who, "difference.html", title=title, document=document, versions=versions)
+    return page(context, request, who, "difference.html", title=title, document=document)
 
 
 async def roll_back(context: Context, request: Request, who: Who) -> Response:

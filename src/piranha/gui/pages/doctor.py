@@ -23,7 +23,8 @@ METHODS = {"direct": "direct routing", "nat": "NAT (masquerading)", "tunnel": "t
 async def show_doctor(context: Context, request: Request, who: Who) -> Response:
     findings: list[dict[str, Any]] | None = None
     try:
-        findings = (await context.lvsd.get("doctor", who))["findings"]
+        found = (await context.lvsd.get("doctor", who))["findings"]
+        findings = sorted(found, key=lambda finding: finding["verdict"] == "ok")
     except ProblemError as error:
         if error.status != 404:
             raise
