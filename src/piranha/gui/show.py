@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 _UNITS = ("", "k", "M", "G", "T")
 MARKS = {
     "ok": "●", "problem": "■", "up": "●", "active": "●", "standalone": "●", "in step": "●", "source": "●",
-    "degraded": "◆", "sorry": "◆", "drain": "◆", "unknown": "◇", "changed": "◆", "warning": "◆", "waiting": "◆", "copying": "◆",
+    "degraded": "◆", "sorry": "◆", "drain": "◆", "unknown": "◇", "changed": "◆", "warning": "◆", "waiting": "◆", "ahead": "◆", "behind": "◆", "alone": "◆", "apart": "■", "copying": "◆",
     "down": "■", "conflict": "■", "alarm": "■", "error": "■",
     "backup": "○", "off": "○", "foreign": "○", "info": "○", "maintenance": "◆",
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from tests.unit.gui_world import GuiWorld, gui_world, text_of
 
+from piranha.client.asynchronous import Answer
 from piranha.gui.role import Role
 from piranha.model.health import Health
 
@@ -338,6 +340,37 @@ def test_a_large_farm_comes_in_pages_and_problems_come_first(tmp_path: Path) -> 
         assert client.get("/virtual-servers?words=v449").text.count("<tr data-service=") == 1
         assert client.get("/virtual-servers?words=nothing&page=9").status_code == 200
         assert len(client.get("/").text) < 500_000
+
+
+CONFLICT = {
+    "state": "apart", "why": "both were edited", "generation": "3.7", "peer": "lb2", "peer_address": "10.0.0.2", "peer_generation": "3.8",
+    "problems": ["two configurations"],
+    "conflicts": [{"id": "ab12", "director": "lb2", "generation": "3.8", "lines": 40, "text_here": True}],
+}  # fmt: skip
+
+
+def test_a_conflict_of_the_two_directors_is_shown_and_ended(world: GuiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lvsd says of replication is played; the rest is lvsd's own."""
+    real, sent = world.context.lvsd.forward, []
+
+    async def played(method: str, target: str, who: Any, **more: Any) -> Answer:
+        if target == "/api/v1/replication":
+            return Answer(status=200, body=json.dumps(CONFLICT).encode())
+        if "/conflicts/" in target:
+            sent.append((method, target, json.loads(more["body"]), who.name))
+            return Answer(
+                status=200, body=json.dumps({"state": "in step", "generation": "3.9", "sentence": "taken"}).encode()
+            )
+        return await real(method, target, who, **more)
+
+    monkeypatch.setattr(world.context.lvsd, "forward", played)
+    client = world.client(Role.ADMIN)
+    text = text_of(client.get("/redundancy").text)
+    assert "■ apart" in text
+    assert "The text of lb2" in text
+    assert client.post("/redundancy/conflict", data={"id": "ab12", "take": "theirs"}).status_code == 303
+    assert sent == [("POST", "/api/v1/configuration/conflicts/ab12", {"take": "theirs"}, "admin")]
+    assert "Put it in force" not in world.client(Role.VIEWER).get("/redundancy").text
 
 
 def test_a_failover_is_typed_first(world: GuiWorld) -> None:

@@ -35,6 +35,7 @@ EXPECTED: dict[str, dict[str, Role]] = {
     "/virtual-servers/server/state": {"POST": O},
     "/global": {"GET": V, "POST": A},
     "/redundancy": {"GET": V, "POST": A},
+    "/redundancy/conflict": {"POST": A},
     "/connections": {"GET": V},
     "/events": {"GET": V},
     "/configuration": {"GET": V, "POST": A},
