@@ -30,7 +30,7 @@ from piranha.client.http import Client
 from piranha.config.values import parse_time
 
 if TYPE_CHECKING:
-    from piranha.director.servers import ServersDocument, ServerStateView, WordView
+    from piranha.director.servers import LoadView, ServersDocument, ServerStateView, WordView
 
 _POLL_S = 1.0
 
@@ -182,8 +182,16 @@ def _lines(servers: list[ServerStateView]) -> Iterator[str]:
     yield paint(head, DIM)
     for one, line in zip(servers, lines, strict=True):
         yield line.replace(f"  {one['health']} ", f"  {paint_state(one['health'])} ", 1)
+        if one["load"] is not None:
+            yield f"    {_load(one['load'])}"
         for word in one["words"]:
             yield f"    {_word(word)}"
+
+
+def _load(load: LoadView) -> str:
+    known = f"{load['text']}, told {duration(load['age_s'])} ago" if load["age_s"] is not None else "nothing told yet"
+    trouble = f"; {paint(load['trouble'], WARN)}" if load["trouble"] else ""
+    return f"{load['monitor']}: {known}{trouble}"
 
 
 def _word(word: WordView) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from piranha.config.directive import DAY_S, FORWARDING, MOST_SECONDS, UNUSED, Directive, Scope, directive_of
 from piranha.config.directive import ValueType as T
 from piranha.model.check_block import ChecksNeeded
-from piranha.model.configuration import SchedulerFlagWord, SlowStartForm
+from piranha.model.configuration import LoadFormula, SchedulerFlagWord, SlowStartForm
 from piranha.model.service import Protocol, TunnelChecksum, TunnelType
 
 ORIGINAL_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh")
@@ -85,7 +85,8 @@ VIRTUAL: tuple[Directive, ...] = (
         "load_monitor",
         T.TEXT,
         "none",
-        "Where the load of the real servers comes from: `none`, `rup`, `ruptime`, `uptime`, or a command.",
+        "Where the load of the real servers comes from: `none`, `rup`, `ruptime` (rwhod's files), `uptime` (over `rsh_command`), "
+        "`agent`, `http`, or a command that prints what `uptime` does; `%h` in it is the server's address.",
     ),
     _virtual(
         "scheduler",
@@ -256,6 +257,58 @@ VIRTUAL: tuple[Directive, ...] = (
         original=False,
     ),
     _virtual(
+        "load_interval",
+        T.TIME,
+        "20",
+        "Time between two questions for the load of a server.",
+        least=1,
+        most=DAY_S,
+        original=False,
+    ),
+    _virtual(
+        "load_port",
+        T.PORT,
+        "9777",
+        "Port of the load's source: of the agent, the HTTP server, or the port mapper.",
+        least=0,
+        most=65535,
+        default_text="111 for `rup`, 9777 for `agent`, 80 for `http`",
+        original=False,
+    ),
+    _virtual(
+        "load_path",
+        T.CHECK_TEXT,
+        '"/load.json"',
+        "Path of `load_monitor = http`.",
+        default_text="`/`",
+        original=False,
+    ),
+    _virtual(
+        "load_key",
+        T.TEXT,
+        "cpu.load1",
+        "Where the value stands in the JSON document of `load_monitor = http`; left out, the document is the number.",
+        original=False,
+    ),
+    _virtual(
+        "load_formula",
+        T.WORD,
+        "bounded",
+        "How a weight follows the load average: as the original's (one to ten times the weight, blind for the number of "
+        "processors), or a share of the weight by what of its processors is free.",
+        words={formula.value: formula for formula in LoadFormula},
+        original=False,
+    ),
+    _virtual(
+        "load_lifetime",
+        T.TIME,
+        "10m",
+        "Age at which a load counts no more and the weight is the configured one again; 0 is never.",
+        least=0,
+        most=DAY_S,
+        original=False,
+    ),
+    _virtual(
         "scheduler_flags",
         T.WORDS,
         "[ sh-port ]",
@@ -310,6 +363,15 @@ SERVER: tuple[Directive, ...] = (
         "Share of the connections; 0 gives no new connections.",
         least=0,
         most=2**31 - 1,
+    ),
+    _server(
+        "processors",
+        T.INTEGER,
+        "8",
+        "How many processors the server has, for `load_formula = bounded`.",
+        least=1,
+        most=65536,
+        original=False,
     ),
     _server(
         "forward",

@@ -57,4 +57,4 @@ def _advice(configuration: Configuration, places: Places) -> list[Advice]:
 
 def _check_rules(placed: PlacedVirtual) -> Sequence[Rule]:
     """Rules on `send` and `expect` say nothing where `check` blocks took their place."""
-    return (check_rules.times, check_rules.load) if placed.value.checks else check_rules.RULES
+    return (check_rules.times,) if placed.value.checks else check_rules.RULES

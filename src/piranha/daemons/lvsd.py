@@ -36,6 +36,7 @@ from piranha.director.editing import Editing
 from piranha.director.eventfile import EventFile
 from piranha.director.events import EventKind
 from piranha.director.health import HealthBook
+from piranha.director.loading import Loads
 from piranha.director.operators import OperatorDesk
 from piranha.director.overridefile import OverrideFile
 from piranha.director.pulse_link import PulseLink
@@ -44,6 +45,7 @@ from piranha.doctor.gather import gather
 from piranha.doctor.judge import fit, judge
 from piranha.model.configuration import Configuration, DataPlaneChoice
 from piranha.monitor.engine import Nanny
+from piranha.monitor.load.monitor import LoadMonitor
 from piranha.replication.host import ReplicationHost
 from piranha.sync.host import SyncHost
 from piranha.sync.role import PairRole, SettableRole
@@ -120,6 +122,7 @@ class _Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         clock, health = MonotonicClock(), HealthBook(self._chronicle.health)
+        loads = Loads()
         director = Director(
             self._reading,
             self._plane,
@@ -130,6 +133,8 @@ class _Daemon:
             beat=self._notifier.alive,
             by_hand=self._by_hand(),
             edits=self._edits(),
+            loads=loads,
+            load_monitor=LoadMonitor(clock, loads.read),
             operators=OperatorDesk(OverrideFile(self._paths.overrides)),
             sync=self._sync(clock),
             replication=self._replication,

@@ -35,6 +35,7 @@ from piranha.director.health import HealthBook, HealthSource, targets_of
 from piranha.director.history import Figures, History, StatisticsDocument
 from piranha.director.layout import Layout, lay_out
 from piranha.director.live import LiveFrame, total_of
+from piranha.director.loading import LoadAsker, Loads, load_sources
 from piranha.director.operators import OperatorDesk
 from piranha.director.overview import BriefService, Summary, overview
 from piranha.director.planned import PlanView, plan_view
@@ -60,6 +61,7 @@ from piranha.model.address import IPAddress
 from piranha.model.configuration import Configuration
 from piranha.model.override import Act
 from piranha.model.service import ServiceKey
+from piranha.monitor.load.monitor import LoadStatus
 from piranha.monitor.target import TargetKey, TargetStatus
 from piranha.replication.view import ReplicationView
 from piranha.sync.tally import SyncView
@@ -136,6 +138,8 @@ class Director:
         by_hand: Ledger | None = None,
         edits: EditStore | None = None,
         operators: OperatorDesk | None = None,
+        loads: Loads | None = None,
+        load_monitor: LoadAsker | None = None,
         sync: Synchronising | None = None,
         replication: Replicating | None = None,
         cluster: Callable[[], ClusterView] = ClusterView,
@@ -163,6 +167,8 @@ class Director:
         self._switch = Switch(plane, Reconciler(), self._by_hand, lambda text, bad: self.chronicle.table(text, bad=bad))
         self.operators = operators or OperatorDesk()
         self.operators.tell = self._tell_operator
+        self._loads = loads or Loads()
+        self._load_monitor = load_monitor
         self._quorum_commands = QuorumCommands(self._tell_quorum)
         self._meter = RateMeter()
         self._history = History()
@@ -190,6 +196,8 @@ class Director:
             tasks.create_task(self._watch_addresses(), name="addresses")
             tasks.create_task(self.chronicle.run(), name="events")
             tasks.create_task(self._quorum_commands.run(), name="quorum commands")
+            if self._load_monitor is not None:
+                tasks.create_task(self._load_monitor.run(), name="load monitor")
             if self._sync is not None:
                 tasks.create_task(self._sync.run(), name="sync")
             if isinstance(self._plane, Running):
@@ -312,6 +320,7 @@ class Director:
             admitted=reconciler.admitted,
             overrides=self.operators.overrides,
             checkup=self._checkup,
+            loads=self._load_of,
             now=self._clock.now(),
             trouble=self.operators.trouble,
         )
@@ -392,6 +401,9 @@ class Director:
         layout = lay_out(reading.configuration, self._plane.capabilities, reading.places)
         targets = targets_of(layout)
         self._nanny.set_targets(targets)
+        self._loads.follow(layout)
+        if self._load_monitor is not None:
+            self._load_monitor.set_targets(load_sources(layout, reading.configuration))
         health = self._health.keep(targets)
         self._named = frozenset(service.service.key for service in layout.services)
         self._by_hand.follow(reading.configuration.table_edits, self._named)
@@ -419,7 +431,8 @@ class Director:
         self._health.changed.clear()
         reconciler = self._switch.reconciler
         reconciler.overrides = self.operators.overrides
-        reconciler.advised = self._health.advised
+        self._loads.age(now)
+        reconciler.advised = self._loads.beside(self._health.advised)
         admitted = reconciler.admitted
         repair, before = self._switch.converge(self._health.settle(), now)
         self._follow_up(admitted, reconciler.admitted, now)
@@ -489,6 +502,9 @@ class Director:
             held=self._switch.reconciler.held,
             baseline=self._meter.baseline(self._clock.now()),
         )
+
+    def _load_of(self, key: TargetKey) -> LoadStatus | None:
+        return None if self._load_monitor is None else self._load_monitor.status(key)
 
     def _tell_operator(self, subject: str, text: str, who: str) -> None:
         self.chronicle.add(EventKind.OPERATOR, text, subject=subject, who=who)

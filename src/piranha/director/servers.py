@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 
 from piranha.director.admission import Admitted, Share
@@ -12,7 +12,11 @@ from piranha.director.services import Checkup
 from piranha.model.health import Health
 from piranha.model.override import KINDS, Act, Override, Overrides
 from piranha.model.service import DestinationStatus, ServiceStatus
+from piranha.monitor.load.monitor import LoadStatus
 from piranha.monitor.target import TargetKey
+
+LoadLookup = Callable[[TargetKey], LoadStatus | None]
+"""What is known of a target's load; None where nobody asks for it."""
 
 
 class WordView(TypedDict):
@@ -31,6 +35,15 @@ class WordView(TypedDict):
     until: float | None
     drained: bool
     connections_left: int | None
+
+
+class LoadView(TypedDict):
+    """`age_s` is that of `text`, None before the first answer; `trouble` says why the latest question brought none."""
+
+    monitor: str
+    text: str
+    age_s: float | None
+    trouble: str
 
 
 class ServerStateView(TypedDict):
@@ -53,6 +66,7 @@ class ServerStateView(TypedDict):
     since_s: float | None
     active_connections: int
     inactive_connections: int
+    load: LoadView | None
     words: list[WordView]
 
 
@@ -71,6 +85,7 @@ def servers_document(
     admitted: Admitted,
     overrides: Overrides,
     checkup: Checkup,
+    loads: LoadLookup,
     now: float,
     trouble: str = "",
 ) -> ServersDocument:
@@ -92,6 +107,7 @@ def servers_document(
                     actual=present.get(member.key),
                     words=[word_view(one, left) for one in words],
                     checkup=checkup,
+                    loads=loads,
                     now=now,
                 )
             )
@@ -107,6 +123,7 @@ def server_state(
     actual: DestinationStatus | None,
     words: list[WordView],
     checkup: Checkup,
+    loads: LoadLookup,
     now: float,
 ) -> ServerStateView:
     """`share` is None before the first decision."""
@@ -126,7 +143,19 @@ def server_state(
         since_s=None if known is None else round(max(0.0, now - known.since_at), 1),
         active_connections=0 if actual is None else actual.active_connections,
         inactive_connections=0 if actual is None else actual.inactive_connections,
+        load=load_view(loads(member.key), now),
         words=words,
+    )
+
+
+def load_view(status: LoadStatus | None, now: float) -> LoadView | None:
+    if status is None:
+        return None
+    return LoadView(
+        monitor=status.source.kind.value,
+        text="" if status.reading is None else str(status.reading),
+        age_s=None if status.at is None else round(max(0.0, now - status.at), 1),
+        trouble=status.trouble,
     )
 
 

@@ -104,6 +104,13 @@ class SlowStartForm(StrEnum):
     DOUBLING = "doubling"
 
 
+class LoadFormula(StrEnum):
+    """How a weight follows a load average."""
+
+    ORIGINAL = "original"
+    BOUNDED = "bounded"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealServer:
     """A `server` block. `port` is already the virtual's port where the file gives none. Threshold 0 is no threshold.
@@ -115,6 +122,7 @@ class RealServer:
     address: IPAddress | None = None
     active: bool = False
     weight: int = 1
+    processors: int = 1
     port: int = 80
     forward: ForwardingMethod | None = None
     upper_threshold: int = 0
@@ -174,6 +182,12 @@ class VirtualServer:
     drain_timeout_s: float = 0
     checks_needed: ChecksNeeded = ChecksNeeded.ALL
     checks: tuple[CheckBlock, ...] = ()
+    load_interval_s: float = 20
+    load_port: int = 0
+    load_path: str | None = None
+    load_key: str | None = None
+    load_formula: LoadFormula = LoadFormula.ORIGINAL
+    load_lifetime_s: float = 0
     servers: tuple[RealServer, ...] = ()
 
 

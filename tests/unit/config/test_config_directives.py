@@ -96,6 +96,10 @@ OURS: dict[Scope, dict[str, str | None]] = {
         **dict.fromkeys(("slow_start", "quorum_hysteresis", "depool_threshold", "drain_timeout"), "0"),
         **dict.fromkeys(("flap_window", "flap_hold"), "60"),
         **dict.fromkeys(("quorum_up", "quorum_down")),
+        **dict.fromkeys(("load_port", "load_lifetime"), "0"),
+        **dict.fromkeys(("load_path", "load_key")),
+        "load_interval": "20",
+        "load_formula": "original",
         "slow_start_form": "linear",
         "flap_limit": "3",
         "quorum": "1",
@@ -104,6 +108,7 @@ OURS: dict[Scope, dict[str, str | None]] = {
     Scope.SERVER: {
         "forward": None,
         "checks_needed": None,
+        "processors": "1",
         "tunnel": "ipip",
         "tunnel_checksum": "nocsum",
         **dict.fromkeys(("upper_threshold", "lower_threshold", "tunnel_port"), "0"),

@@ -108,13 +108,6 @@ def expectation(virtual: PlacedVirtual) -> Iterator[Advice]:
         yield Advice(places.of("send"), message, "use `send_program` with a client that speaks TLS")
 
 
-def load(virtual: PlacedVirtual) -> Iterator[Advice]:
-    monitor = virtual.value.load_monitor
-    if monitor is not None and monitor != "none":
-        message = f"load_monitor = {monitor} is not acted on yet: the weights stay as they are written"
-        yield Advice(virtual.places.of("load_monitor"), message, "write `load_monitor = none`")
-
-
 def pattern_error(text: str) -> str:
     """Why a text is no regular expression; empty when it is one, or too long to judge here."""
     if len(text) > 4 * MAX_CHECK_TEXT:
@@ -131,4 +124,4 @@ def pattern_error(text: str) -> str:
     return ""
 
 
-RULES = (times, protocol, program, texts, expectation, load)
+RULES = (times, protocol, program, texts, expectation)

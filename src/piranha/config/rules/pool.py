@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from piranha.config.rules.advice import Advice, PlacedVirtual
+from piranha.model.configuration import LoadFormula
+
+_WEIGHTLESS_SCHEDULERS = frozenset(("rr", "lc"))
 
 
 def quorum(virtual: PlacedVirtual) -> Iterator[Advice]:
@@ -46,4 +49,24 @@ def depool_threshold(virtual: PlacedVirtual) -> Iterator[Advice]:
         yield Advice(virtual.places.of("depool_threshold"), message, "write `depool_threshold = 50`")
 
 
-RULES = (quorum, slow_start, depool_threshold)
+def load(virtual: PlacedVirtual) -> Iterator[Advice]:
+    value, places = virtual.value, virtual.places
+    place = places.of("load_monitor")
+    monitor = value.load_monitor
+    if monitor in (None, "none"):
+        return
+    if value.scheduler in _WEIGHTLESS_SCHEDULERS:
+        message = f"load_monitor changes weights, which have no effect with `scheduler = {value.scheduler}`"
+        yield Advice(place, message, f"write `scheduler = w{value.scheduler}`")
+        return
+    averages = monitor not in ("agent", "http")
+    is_original = value.load_formula is LoadFormula.ORIGINAL
+    if averages and is_original and any(server.weight == 1 for server, _ in virtual.active_servers):
+        message = "the original's formula hardly moves a weight of 1"
+        yield Advice(place, message, "give the servers weights such as 100, or write `load_formula = bounded`")
+    if not is_original and all("processors" not in server.places.values for server in virtual.active_servers):
+        message = "load_formula = bounded takes every server for one with a single processor"
+        yield Advice(places.of("load_formula"), message, "write `processors = N` in the server blocks")
+
+
+RULES = (quorum, slow_start, depool_threshold, load)
