@@ -6,22 +6,31 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-UNSPOKEN = {
-    "https": "TLS is not spoken by the checks of lvs.cf",
-    "dns": "lvs.cf has no DNS check",
-    "ping": "lvs.cf has no ping check",
-    "udp": "lvs.cf has no bytes in hexadecimal",
-    "bfd": "lvs.cf has no BFD",
-    "file": "lvs.cf has no check of a file",
+from piranha.model.check_block import CheckBlock, CheckKind, StatusRange
+
+KINDS = {
+    "https": CheckKind.HTTPS,
+    "dns": CheckKind.DNS,
+    "udp": CheckKind.UDP,
+    "ping": CheckKind.ICMP,
+    "smtp": CheckKind.SMTP,
+    "submission": CheckKind.SMTP,
+    "ftp": CheckKind.FTP,
+    "pop": CheckKind.POP3,
+    "pops": CheckKind.POP3,
+    "imap": CheckKind.IMAP,
+    "imaps": CheckKind.IMAP,
+    "nntp": CheckKind.NNTP,
+    "ldap": CheckKind.LDAP,
+    "ldaps": CheckKind.LDAP,
+    "mysql": CheckKind.MYSQL,
+    "pgsql": CheckKind.POSTGRESQL,
+    "postgresql": CheckKind.POSTGRESQL,
+    "redis": CheckKind.REDIS,
+    "sip": CheckKind.SIP,
 }
-GREETINGS: dict[str, tuple[str, bool]] = {
-    "smtp": ("220", False),
-    "ftp": ("220", False),
-    "pop": ("+OK", False),
-    "imap": ("* OK", False),
-    "nntp": ("^20[01]", True),
-}
-"""What a healthy server says first, and whether that is a pattern."""
+"""What others call the kinds of checks that have a block of their own."""
+_WITHIN_TLS = frozenset(("pops", "imaps", "ldaps"))
 _SHELL = re.compile(r"[|;&><`$]")
 _NOT_POSIX = re.compile(r"\\[A-Za-z0-9]|\(\?|[*+?}]\?|[*+?}]\+")
 
@@ -38,28 +47,38 @@ class Check:
     use_regex: bool = False
     send_program: str | None = None
     port: int | None = None
+    block: CheckBlock | None = None
     remark: str = ""
     weaker: bool = False
 
     @property
     def is_connect(self) -> bool:
-        return self.send is None and self.expect is None and self.send_program is None
+        said = (self.send, self.expect, self.send_program, self.block)
+        return said == (None, None, None, None)
+
+    @property
+    def as_block(self) -> CheckBlock:
+        """The same as a `check` block, which may stand beside others, and in a real server."""
+        if self.block is not None:
+            return self.block
+        if self.send_program is not None:
+            return CheckBlock(kind=CheckKind.PROGRAM, command=self.send_program, port=self.port)
+        return CheckBlock(
+            kind=CheckKind.TCP, send=self.send, expect=self.expect, use_regex=self.use_regex, port=self.port
+        )
 
 
 CONNECT = Check()
 
 
-def instead(kind: str, port: int | None = None) -> Check:
-    """A TCP connect in place of a check that `lvs.cf` cannot say."""
-    reason = UNSPOKEN.get(kind, f"lvs.cf has no {kind} check")
-    return Check(port=port, remark=f"{reason}: a connect to the port is checked instead", weaker=True)
-
-
-def greeting(kind: str, port: int | None = None) -> Check:
-    """The first words of a server that speaks first."""
-    expect, is_pattern = GREETINGS[kind]
-    remark = f"only the server's greeting ({expect}) is checked"
-    return Check(expect=expect, use_regex=is_pattern, port=port, remark=remark)
+def of_kind(kind: str, port: int | None = None) -> Check:
+    """A check by the name that others give it; a TCP connect where `lvs.cf` has none like it."""
+    found = KINDS.get(kind)
+    if found is None:
+        return Check(
+            port=port, remark=f"lvs.cf has no {kind} check: a connect to the port is checked instead", weaker=True
+        )
+    return Check(block=CheckBlock(kind=found, tls=kind in _WITHIN_TLS, port=port))
 
 
 def program(command: str, port: int | None = None, *, remark: str = "") -> Check:
@@ -81,30 +100,29 @@ def http(
     statuses: Iterable[tuple[int, int]] = ((200, 299),),
     method: str = "GET",
     body: str = "",
+    digest: str = "",
+    reject: bool = False,
+    tls: bool = False,
     port: int | None = None,
 ) -> Check:
-    """A request and what its answer begins with; `body` is a pattern that the answer must contain too."""
-    lines = [f"{method} {path or '/'} HTTP/1.0"]
-    if host:
-        lines.append(f"Host: {host}")
-    request = "".join(escaped(line) + "\\r\\n" for line in (*lines, ""))
-    expect = f"^HTTP/1[.][01] ({status_pattern(statuses)})"
-    remarks = []
-    if body and (_NOT_POSIX.search(body) or body[0] == "^" or body[-1] == "$"):
-        remarks.append("the pattern is not POSIX (or anchored) and was left out: only the status is checked")
-    elif body:
-        expect += f".*({escaped(body)})"
-    if '"' in expect and "'" in expect:
-        expect = f"^HTTP/1[.][01] ({status_pattern(statuses)})"
-        remarks.append("a pattern with both kinds of quotes does not fit into lvs.cf: only the status is checked")
-    return Check(
-        send=request,
-        expect=expect,
-        use_regex=True,
+    """A page, its status, and a pattern that its body must have, or with `reject` must not have."""
+    remark = ""
+    if body and _NOT_POSIX.search(body):
+        body, remark = "", "the pattern is not POSIX and was left out: only the status is checked"
+    pattern = escaped(body) if body else None
+    block = CheckBlock(
+        kind=CheckKind.HTTPS if tls else CheckKind.HTTP,
+        path=path or "/",
+        host=host or None,
+        method=method,
+        status=tuple(StatusRange(max(first, 100), min(last, 599)) for first, last in statuses),
+        expect=None if reject else pattern,
+        reject=pattern if reject else None,
+        use_regex=pattern is not None,
+        digest=digest or None,
         port=port,
-        remark="; ".join(remarks),
-        weaker=bool(remarks),
     )
+    return Check(block=block, remark=remark, weaker=bool(remark))
 
 
 def exchange(send: str, expect: str, *, is_pattern: bool, port: int | None = None) -> Check:
@@ -124,21 +142,3 @@ def exchange(send: str, expect: str, *, is_pattern: bool, port: int | None = Non
 def escaped(text: str) -> str:
     r"""A text with `\r`, `\n` and `\t` for what a line of lvs.cf cannot hold, as `send` and `expect` read it."""
     return text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t").replace("\0", "")
-
-
-def status_pattern(ranges: Iterable[tuple[int, int]]) -> str:
-    """Status codes as a pattern: whole hundreds and tens as classes of digits."""
-    parts: list[str] = []
-    for first, last in ranges:
-        code = max(first, 100)
-        while code <= min(last, 999):
-            if code % 100 == 0 and code + 99 <= last:
-                parts.append(f"{code // 100}[0-9][0-9]")
-                code += 100
-            elif code % 10 == 0 and code + 9 <= last:
-                parts.append(f"{code // 10}[0-9]")
-                code += 10
-            else:
-                parts.append(str(code))
-                code += 1
-    return "|".join(dict.fromkeys(parts)) or "[1-5][0-9][0-9]"

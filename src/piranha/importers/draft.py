@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from piranha.importers.checks import CONNECT, Check
-from piranha.importers.ledger import Ledger, Place, Verdict
+from piranha.importers.ledger import Ledger, Place
 from piranha.importers.options import ImportOptions
 from piranha.model.address import IPAddress
+from piranha.model.check_block import CheckBlock, CheckKind
 from piranha.model.configuration import (
     Configuration,
     DeviceAddress,
@@ -120,11 +121,16 @@ def _virtual(
     ledger: Ledger,
     options: ImportOptions,
 ) -> VirtualServer:
-    check = _checkable(draft, _common_check(draft, ledger), whole, ledger)
+    common = _common_check(draft, ledger)
+    shared: tuple[CheckBlock, ...] = ()
+    own: list[tuple[CheckBlock, ...]] = [()] * len(draft.servers)
+    if common is None:
+        shared, own = _blocks(draft)
+    check = _checkable(draft, common or CONNECT, whole, ledger) if common is not None else CONNECT
     interval_s = draft.interval_s if draft.interval_s is not None else draft.timeout_s
     address, mask = _place_of_vip(draft, whole, ledger, options)
     send = check.send
-    if check.is_connect and draft.port == _HTTP_PORT and draft.protocol is Protocol.TCP:
+    if common is not None and check.is_connect and draft.port == _HTTP_PORT and draft.protocol is Protocol.TCP:
         # Port 80 without a check of its own is asked for a page; an empty text to send is a mere connect.
         send = ""
     return VirtualServer(
@@ -155,20 +161,18 @@ def _virtual(
         quorum_hysteresis=draft.hysteresis,
         quorum_up=draft.quorum_up,
         quorum_down=draft.quorum_down,
-        servers=tuple(_servers(draft, network, check)),
+        checks=shared,
+        servers=tuple(_servers(draft, network, own)),
     )
 
 
-def _servers(draft: DraftVirtual, network: ForwardingMethod, check: Check) -> list[RealServer]:
+def _servers(draft: DraftVirtual, network: ForwardingMethod, blocks: list[tuple[CheckBlock, ...]]) -> list[RealServer]:
     names: Counter[str] = Counter()
     servers = []
-    for server in draft.servers:
+    for server, own in zip(draft.servers, blocks, strict=True):
         name = server.name or str(server.address)
         names[name] += 1
         port = server.port if server.port is not None else draft.port
-        if check.port is not None:
-            # Packets keep their port there, and this one is that of the checks alone.
-            port = check.port
         servers.append(
             RealServer(
                 name=name if names[name] == 1 else f"{name}-{names[name]}",
@@ -182,6 +186,7 @@ def _servers(draft: DraftVirtual, network: ForwardingMethod, check: Check) -> li
                 tunnel=server.tunnel,
                 tunnel_port=server.tunnel_port,
                 tunnel_checksum=server.tunnel_checksum,
+                checks=own,
             )
         )
     return servers
@@ -224,38 +229,36 @@ def _vip_of_mark(draft: DraftVirtual, whole: Draft) -> IPAddress | None:
     return mine[0].network_address
 
 
-def _common_check(draft: DraftVirtual, ledger: Ledger) -> Check:
-    """The one check that all servers of a virtual server have; a connect where they differ."""
-    chosen: Check | None = None
-    differs = False
+def _common_check(draft: DraftVirtual, ledger: Ledger) -> Check | None:
+    """The one plain check that all servers of a virtual server have; None where they need blocks of their own."""
+    checks: list[tuple[Check, ...]] = []
     for server in draft.servers:
-        mine = _one_check(server, ledger)
-        if mine is None:
+        if not server.checks:
             ledger.changed(server.place, draft.unchecked)
-            mine = CONNECT
-        if chosen is None:
-            chosen = mine
-        elif replace(mine, remark="", weaker=False) != replace(chosen, remark="", weaker=False):
-            differs = True
-    if chosen is None:
+        for place, check in server.checks:
+            if check.weaker:
+                ledger.left(place, check.remark)
+            else:
+                ledger.carried(place)
+            if check.remark:
+                ledger.changed(place, check.remark)
+        checks.append(tuple(replace(check, remark="", weaker=False) for _, check in server.checks))
+    if not any(checks):
         return CONNECT
-    if differs:
-        for server in draft.servers:
-            for place, check in server.checks:
-                if not check.is_connect or check.port is not None:
-                    message = f"the servers of {draft.name} have different checks, lvs.cf has one for a virtual server"
-                    ledger.left(place, f"{message}: a connect to the port is checked instead")
-        return CONNECT
-    if draft.protocol is Protocol.UDP and chosen.send_program is None:
-        # lvs.cf checks by the protocol of the service; what speaks TCP would never be answered.
-        said = "lvs.cf checks a UDP service by UDP: its servers are down only when their port is unreachable"
-        for server in draft.servers:
-            for place, _ in server.checks:
-                ledger.note(place, Verdict.CHANGED if chosen == CONNECT else Verdict.LEFT, said)
-        return CONNECT
-    if chosen.port is not None:
-        chosen = _with_port(draft, chosen, ledger)
-    return chosen
+    if any(one != checks[0] for one in checks) or len(checks[0]) > 1:
+        return None
+    plain = checks[0][0]
+    if plain.block is not None or plain.port is not None:
+        return None
+    return None if draft.protocol is Protocol.UDP and plain.send_program is None else plain
+
+
+def _blocks(draft: DraftVirtual) -> tuple[tuple[CheckBlock, ...], list[tuple[CheckBlock, ...]]]:
+    """The blocks of the virtual server, where all its servers share them; else none, and those of each server."""
+    each = [tuple(check.as_block for _, check in server.checks) for server in draft.servers]
+    if all(blocks == each[0] for blocks in each):
+        return each[0], [()] * len(each)
+    return (), [blocks or (CheckBlock(kind=CheckKind.TCP),) for blocks in each]
 
 
 def _checkable(draft: DraftVirtual, check: Check, whole: Draft, ledger: Ledger) -> Check:
@@ -271,43 +274,3 @@ def _checkable(draft: DraftVirtual, check: Check, whole: Draft, ledger: Ledger) 
         reason = "no port is named that could be checked: it is taken as up (send_program = /bin/true)"
         ledger.changed(server.place, f"{reason}; write `port = N` into its block, and remove send_program")
     return Check(send_program="/bin/true")
-
-
-def _with_port(draft: DraftVirtual, check: Check, ledger: Ledger) -> Check:
-    """The check's own port, as far as the forwarding method lets `port` be that of the checks alone."""
-    port = check.port
-    assert port is not None
-    if all((server.port if server.port is not None else draft.port) == port for server in draft.servers):
-        return replace(check, port=None)
-    if draft.mark and all(server.port is None for server in draft.servers):
-        # The port of a mark's virtual server is that of the checks alone.
-        draft.port = port
-        return replace(check, port=None)
-    if any(server.method is ForwardingMethod.MASQUERADE for server in draft.servers):
-        for server in draft.servers:
-            for place, _ in server.checks:
-                message = f"port {port} of the check is not the server's, and lvs.cf has one port for both"
-                ledger.left(place, f"{message} where packets are masqueraded: the server's port is checked")
-        return replace(check, port=None)
-    for server in draft.servers:
-        for place, _ in server.checks:
-            ledger.changed(place, f"port = {port} of the real server is that of its checks: packets keep their port")
-    return check
-
-
-def _one_check(server: DraftServer, ledger: Ledger) -> Check | None:
-    """The check that is kept of a server's, and the others' fate."""
-    if not server.checks:
-        return None
-    strongest = next((pair for pair in server.checks if not pair[1].is_connect), server.checks[0])
-    for pair in server.checks:
-        place, check = pair
-        if pair is not strongest:
-            ledger.left(place, "lvs.cf has one check for a server: the other one is kept")
-        elif check.weaker:
-            ledger.left(place, check.remark)
-        elif check.remark:
-            ledger.changed(place, check.remark)
-        else:
-            ledger.carried(place)
-    return strongest[1]

@@ -18,6 +18,7 @@ from tests.unit.importing_world import (
 from piranha.importers.importing import Dialect
 from piranha.importers.ledger import Verdict
 from piranha.importers.options import ImportOptions
+from piranha.model.check_block import CheckKind
 from piranha.model.configuration import DeviceAddress
 from piranha.model.service import ForwardingMethod
 
@@ -85,10 +86,11 @@ def test_http_checks() -> None:
     found = imported(KEEPALIVED, "keepalived/plain.conf").configuration
     assert found is not None
     web, mail = found.virtuals
-    assert web.send == r"GET /health?full=1 HTTP/1.0\r\nHost: www.example.com\r\n\r\n"
-    assert (web.expect, web.use_regex) == ("^HTTP/1[.][01] (200|301|302)", True)
+    (page,) = web.checks
+    assert (page.kind, page.path, page.host) == (CheckKind.HTTP, "/health?full=1", "www.example.com")
+    assert [str(status) for status in page.status] == ["200", "301-302"]
     assert (web.interval_s, web.timeout_s, web.fall, web.reentry_s) == (6, 3, 4, 6)
-    assert (mail.expect, mail.use_regex) == ("220", False)
+    assert [(check.kind, check.helo) for check in mail.checks] == [(CheckKind.SMTP, "balancer.example.com")]
 
 
 def test_old_names_and_groups() -> None:
@@ -176,20 +178,40 @@ def test_persistence_zero_is_ignored_as_keepalived_does() -> None:
     assert table(outcome)[0] == "tcp 192.0.2.100:80 wlc"
 
 
-def test_servers_with_different_checks_are_connected_to() -> None:
+def test_servers_with_different_checks_have_their_own() -> None:
     text = (
         "virtual_server 192.0.2.100 81 {\n protocol TCP\n"
         " real_server 10.0.0.11 81 {\n  HTTP_GET {\n   url {\n    path /a\n   }\n  }\n }\n"
-        " real_server 10.0.0.12 81 {\n  TCP_CHECK {\n  }\n }\n}\n"
+        " real_server 10.0.0.12 81 {\n  TCP_CHECK {\n  }\n PING_CHECK {\n }\n }\n}\n"
     )
-    outcome = usable(of_text(text))
-    assert outcome.configuration is not None
-    assert outcome.configuration.virtuals[0].send is None
-    assert "different checks" in remarks_of(outcome, "HTTP_GET")
+    found = usable(of_text(text)).configuration
+    assert found is not None
+    (virtual,) = found.virtuals
+    assert virtual.checks == ()
+    assert [[check.kind for check in server.checks] for server in virtual.servers] == [
+        [CheckKind.HTTP],
+        [CheckKind.TCP, CheckKind.ICMP],
+    ]
+
+
+def test_checkers_become_blocks() -> None:
+    for inside, kind, field, value in (
+        ("SSL_GET {\n url {\n path /\n }\n sni_name a.example\n }", CheckKind.HTTPS, "sni", "a.example"),
+        ("HTTP_GET {\n url {\n digest 9b3a0c85a887a256d6939da88aabd8cd\n }\n }", CheckKind.HTTP, "path", "/"),
+        ("DNS_CHECK {\n type A\n name a.example\n }", CheckKind.DNS, "name", "a.example"),
+        ("PING_CHECK {\n connect_ip 10.9.9.9\n }", CheckKind.ICMP, "address", ip_address("10.9.9.9")),
+        ("UDP_CHECK {\n payload ab1 2\n }", CheckKind.UDP, "send_hex", "ab 01 02"),
+        ("MISC_CHECK {\n misc_path /bin/x\n misc_dynamic\n }", CheckKind.PROGRAM, "dynamic_weight", True),
+        ("TCP_CHECK {\n connect_port 8080\n }", CheckKind.TCP, "port", 8080),
+    ):
+        found = usable(of_text(one_server(inside=inside))).configuration
+        assert found is not None
+        (check,) = found.virtuals[0].checks
+        assert (check.kind, getattr(check, field)) == (kind, value), inside
 
 
 def test_a_checker_without_a_place_in_lvs_cf_is_told() -> None:
-    for checker in ("SSL_GET", "DNS_CHECK", "PING_CHECK", "UDP_CHECK", "BFD_CHECK", "FILE_CHECK"):
+    for checker in ("BFD_CHECK", "FILE_CHECK"):
         outcome = usable(of_text(one_server(inside=f"{checker} {{\n }}")))
         assert verdict_of(outcome, checker) is Verdict.LEFT, checker
         assert "instead" in remarks_of(outcome, checker)
@@ -274,14 +296,12 @@ def test_an_unknown_checker_is_an_error() -> None:
     assert "no checker" in remarks_of(outcome, "HTPP_GET")
 
 
-def test_a_check_by_tcp_is_not_made_by_udp() -> None:
+def test_a_udp_service_keeps_its_checks_by_tcp() -> None:
     inside = "HTTP_GET {\n url {\n path /\n }\n connect_port 8080\n }"
-    outcome = usable(of_text(one_server(inside=inside, virtual="protocol UDP")))
-    assert outcome.configuration is not None
-    (virtual,) = outcome.configuration.virtuals
-    assert (virtual.send, virtual.expect, virtual.servers[0].port) == (None, None, 80)
-    assert verdict_of(outcome, "HTTP_GET") is Verdict.LEFT
-    assert "by UDP" in remarks_of(outcome, "HTTP_GET")
+    found = usable(of_text(one_server(inside=inside, virtual="protocol UDP"))).configuration
+    assert found is not None
+    (check,) = found.virtuals[0].checks
+    assert (check.kind, check.port, found.virtuals[0].servers[0].port) == (CheckKind.HTTP, 8080, 80)
 
 
 def test_alpha_is_how_it_always_is() -> None:
@@ -316,7 +336,7 @@ def test_packets_of_a_mark_keep_their_ports() -> None:
     elsewhere = of_text(text.replace("TCP_CHECK {\n", "TCP_CHECK {\n connect_port 8080\n"))
     assert table(elsewhere) == ["fwmark 7 wlc", "  10.0.0.11:0 masq 1"]
     assert elsewhere.configuration is not None
-    assert elsewhere.configuration.virtuals[0].port == 8080
+    assert [check.port for check in elsewhere.configuration.virtuals[0].checks] == [8080]
 
 
 def test_the_quorum() -> None:

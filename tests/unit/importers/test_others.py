@@ -19,6 +19,7 @@ from piranha.config.names import FixedNames
 from piranha.importers.importing import Dialect
 from piranha.importers.ledger import Verdict
 from piranha.importers.options import ImportOptions
+from piranha.model.check_block import CheckKind
 from piranha.model.service import ForwardingMethod
 
 ETH0 = ImportOptions(device="eth0")
@@ -49,10 +50,11 @@ def test_the_checks_of_ldirectord() -> None:
     found = imported(Dialect.LDIRECTORD, "ldirectord.cf", options=ETH0).configuration
     assert found is not None
     web, database, mail, names, _, off = found.virtuals
-    assert web.send == r"GET /health HTTP/1.0\r\nHost: www.example.com\r\n\r\n"
-    assert web.expect == "^HTTP/1[.][01] (2[0-9][0-9]).*(I am (well|fine))"
+    (page,) = web.checks
+    assert (page.kind, page.path, page.host) == (CheckKind.HTTP, "/health", "www.example.com")
+    assert (page.expect, page.use_regex) == ("I am (well|fine)", True)
     assert (web.fall, web.quiesce_server, database.quiesce_server) == (2, False, True)
-    assert mail.expect == "220"
+    assert [check.kind for check in (*mail.checks, *database.checks)] == [CheckKind.SMTP, CheckKind.MYSQL]
     assert names.name == "names/udp"
     assert names.send_program == "/usr/local/bin/check-dns 192.0.2.102 53 %h %p"
     assert not off.active
@@ -200,7 +202,8 @@ def test_the_table_of_haproxy() -> None:
     assert outcome.configuration is not None
     by_name = {virtual.name: virtual for virtual in outcome.configuration.virtuals}
     assert (by_name["redis"].send, by_name["redis"].expect) == (r"PING\r\n", "+PONG")
-    assert by_name["web"].send == r"GET /health HTTP/1.0\r\nHost: www.example.com\r\n\r\n"
+    (page,) = by_name["web"].checks
+    assert (page.path, page.host, page.port) == ("/health", "www.example.com", 8080)
     assert by_name["db_in"].sorry_server == ip_address("10.0.0.23")
     shown = "".join(f"{entry.text}{entry.remarks}" for entry in outcome.entries)
     assert "wonderland1" not in shown

@@ -34,9 +34,7 @@ class CheckReader:
         for word, kind in _ALONE.items():
             line = self._section.last("option", word)
             if line is not None:
-                if kind == "smtp":
-                    return line, checks.greeting("smtp", port)
-                return line, checks.instead(kind, port)
+                return line, checks.of_kind(kind, port)
         line = self._section.last("option", "external-check")
         if line is not None:
             return line, self._external(line, port)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from piranha.importers.checks import CONNECT, Check, greeting, http, instead, program
+from piranha.importers.checks import CONNECT, Check, http, of_kind, program
 from piranha.importers.keepalived.blocks import Statement
 from piranha.importers.keepalived.walk import Handler, drop, walk
 from piranha.importers.ledger import Ledger
 from piranha.importers.values import Values
+from piranha.model.check_block import DnsRecord
 
 CHECKERS = [
     "TCP_CHECK",
@@ -34,23 +36,15 @@ TIMES = {
 """Settings of the time rules, with their present names."""
 _RETRIES = {"DNS_CHECK": 3, "MISC_CHECK": 0}
 _LEFT: Mapping[str, str] = {
-    "bindto": "checks go from the address that the route gives them",
     "bind_if": "checks go from the address that the route gives them",
     "bind_port": "checks take any port of their own",
-    "fwmark": "checks carry no mark",
     "warmup": "first checks are made at once, later ones are spread over the interval",
     "log_all_failures": "`piranha status` shows why a server is down",
     "http_protocol": "checks speak HTTP/1.0",
     "fast_recovery": "one check covers everything, so that there is nothing to speed up",
-    "enable_sni": "TLS is not spoken by the checks of lvs.cf",
-    "sni_name": "TLS is not spoken by the checks of lvs.cf",
-    "tls_compliant": "TLS is not spoken by the checks of lvs.cf",
-    "helo_name": "the check ends with the server's greeting",
-    "type": "lvs.cf has no DNS check",
-    "name": "lvs.cf has no such check",
+    "enable_sni": "the server name in TLS is that of the host",
+    "tls_compliant": "the server name in TLS is that of the host",
     "user": "check programs run as user nobody",
-    "misc_dynamic": "the exit status says up or down alone, it is no weight",
-    "payload": "lvs.cf has no bytes in hexadecimal",
     "require_reply": "lvs.cf has no bytes in hexadecimal",
     "min_reply_length": "the length of a reply is not looked at",
     "max_reply_length": "the length of a reply is not looked at",
@@ -59,13 +53,11 @@ _LEFT: Mapping[str, str] = {
     "weight": "lvs.cf has no check of a file",
 }
 _URL_LEFT: Mapping[str, str] = {
-    "digest": "lvs.cf compares texts and patterns, not a digest",
-    "regex_no_match": "lvs.cf has no pattern that must not match",
     "regex_options": "patterns are POSIX extended ones without options",
     "regex_stack": "patterns need no stack here",
     "regex_min_offset": "the whole answer is searched",
     "regex_max_offset": "the whole answer is searched",
-    "tls_compliant": "TLS is not spoken by the checks of lvs.cf",
+    "tls_compliant": "the server name in TLS is that of the host",
 }
 
 
@@ -93,60 +85,87 @@ class CheckerReader:
         self._host = host
         self._command = ""
         self._urls: list[Statement] = []
+        self._extras: dict[str, object] = {}
         handlers = {
             "connect_port": self._take_port,
-            "connect_ip": self._take_address,
             "virtualhost": self._take_host,
             "misc_path": self._take_command,
             "url": self._urls.append,
             "host": self._take_smtp_host,
             "alpha": self._take_alpha,
+            "bindto": lambda inner: self._take_extra("source", self._values.address(inner.place, _one(inner)), inner),
+            "fwmark": lambda inner: self._take_extra(
+                "mark", self._values.number(inner.place, _one(inner), "a firewall mark", 0, 2**32 - 1), inner
+            ),
+            "connect_ip": lambda inner: self._take_extra(
+                "address", self._values.address(inner.place, _one(inner)), inner
+            ),
         }
+        kinds: dict[str, dict[str, Handler]] = {
+            "SSL_GET": {"sni_name": lambda inner: self._take_extra("sni", _one(inner), inner)},
+            "SMTP_CHECK": {"helo_name": lambda inner: self._take_extra("helo", _one(inner), inner)},
+            "DNS_CHECK": {
+                "type": self._take_record,
+                "name": lambda inner: self._take_extra("name", _one(inner), inner),
+            },
+            "MISC_CHECK": {"misc_dynamic": lambda inner: self._take_extra("dynamic_weight", True, inner)},
+            "UDP_CHECK": {"payload": self._take_payload},
+        }
+        handlers |= kinds.get(statement.keyword, {})
         handlers |= {word: self._time_taker(times, name) for word, name in TIMES.items()}
         walk(statement.inner, handlers, _LEFT, self._ledger)
+        check = self._read(statement)
+        if not self._extras:
+            return check
+        block = replace(check.as_block, **self._extras)  # type: ignore[arg-type]
+        return Check(block=block, remark=check.remark, weaker=check.weaker)
+
+    def _read(self, statement: Statement) -> Check:
         match statement.keyword:
             case "TCP_CHECK":
                 return Check(port=self._port) if self._port is not None else CONNECT
-            case "HTTP_GET":
+            case "HTTP_GET" | "SSL_GET":
                 return self._http(statement)
-            case "SSL_GET":
-                for url in self._urls:
-                    drop(url, "TLS is not spoken by the checks of lvs.cf", self._ledger)
-                return instead("https", self._port)
             case "MISC_CHECK":
                 if not self._command:
                     self._ledger.error(statement.place, "this MISC_CHECK has no misc_path")
                     return CONNECT
                 return program(self._command, self._port)
             case "SMTP_CHECK":
-                return greeting("smtp", self._port)
+                return of_kind("smtp", self._port)
         kind = statement.keyword.partition("_")[0].lower()
-        return instead(kind, self._port)
+        return of_kind(kind, self._port)
 
     def _http(self, statement: Statement) -> Check:
         if not self._urls:
-            self._ledger.error(statement.place, "this HTTP_GET has no url")
+            self._ledger.error(statement.place, f"this {statement.keyword} has no url")
             return CONNECT
         for url in self._urls[1:]:
             drop(url, "lvs.cf asks for one page: the first url is kept", self._ledger)
         url = self._urls[0]
         self._ledger.carried(url.place)
-        self._path, self._body = "/", ""
+        self._path, self._body, self._digest = "/", "", ""
         self._statuses: list[tuple[int, int]] = []
         handlers = {
             "path": self._take_path,
             "status_code": self._take_statuses,
             "virtualhost": self._take_host,
             "regex": self._take_regex,
+            "regex_no_match": lambda inner: self._ledger.carried(inner.place),
+            "digest": self._take_digest,
         }
         walk(url.inner, handlers, _URL_LEFT, self._ledger)
-        if url.first("regex_no_match") is not None and self._body:
-            self._body = ""
-            regex = url.first("regex")
-            assert regex is not None
-            self._ledger.left(regex.place, "lvs.cf has no pattern that must not match")
         statuses = self._statuses or [(200, 299)]
-        return http(self._path, host=self._host, statuses=statuses, body=self._body, port=self._port)
+        return http(
+            self._path,
+            host=self._host,
+            statuses=statuses,
+            body=self._body,
+            digest=self._digest,
+            reject=url.first("regex_no_match") is not None,
+            tls=statement.keyword == "SSL_GET",
+            port=self._port,
+        )
 
     def _time_taker(self, times: Times, name: str) -> Handler:
         def take(statement: Statement) -> None:
@@ -158,8 +177,25 @@ class CheckerReader:
         self._port = self._values.port(statement.place, _one(statement), least=1)
         self._ledger.carried(statement.place)
 
-    def _take_address(self, statement: Statement) -> None:
-        self._ledger.left(statement.place, "checks go to the real server's own address")
+    def _take_extra(self, field: str, value: object, statement: Statement) -> None:
+        if value is not None:
+            self._extras[field] = value
+        self._ledger.carried(statement.place)
+
+    def _take_record(self, statement: Statement) -> None:
+        word = _one(statement).upper()
+        if word not in list(DnsRecord):
+            self._ledger.error(statement.place, f"no DNS record is of type `{_one(statement)}`")
+            return
+        self._take_extra("record", DnsRecord(word), statement)
+
+    def _take_payload(self, statement: Statement) -> None:
+        # A digit that is left over at the end of a word is a byte of its own.
+        pairs = [word[at : at + 2].rjust(2, "0") for word in statement.arguments for at in range(0, len(word), 2)]
+        if not pairs or any(letter not in "0123456789abcdefABCDEF" for pair in pairs for letter in pair):
+            self._ledger.error(statement.place, "a payload is written in hexadecimal digits")
+            return
+        self._take_extra("send_hex", " ".join(pairs), statement)
 
     def _take_host(self, statement: Statement) -> None:
         self._host = _one(statement)
@@ -179,6 +215,10 @@ class CheckerReader:
 
     def _take_path(self, statement: Statement) -> None:
         self._path = _one(statement)
+        self._ledger.carried(statement.place)
+
+    def _take_digest(self, statement: Statement) -> None:
+        self._digest = _one(statement)
         self._ledger.carried(statement.place)
 
     def _take_regex(self, statement: Statement) -> None:

@@ -308,6 +308,9 @@ class ServiceReader:
             check = self._checkers.read(checker, hosts[-1], own)
             if check.send_program is not None:
                 check = replace(check, send_program=_for_any_server(check.send_program, server))
+            elif check.block is not None and check.block.command is not None:
+                block = replace(check.block, command=_for_any_server(check.block.command, server))
+                check = replace(check, block=block)
             self._ledger.carried(checker.place)
             server.checks.append((checker.place, check))
             own.values.setdefault("retry", default_retry(checker.keyword))

@@ -289,7 +289,7 @@ class _Translator:
             case "connect":
                 return Check(port=port)
             case "ping":
-                return checks.instead("ping", port)
+                return checks.of_kind("ping", port)
             case "external" | "external-perl" | "checkcommand":
                 return self._external(made, virtual, port)
         request = own[0] if own[0] is not None else self._text(virtual, "request")
@@ -305,21 +305,17 @@ class _Translator:
         return checks.program(f"{unquoted(setting.value)} {where} %h %p", port)
 
     def _negotiate(self, virtual: VirtualSettings, service: str, request: str, receive: str, port: int | None) -> Check:
-        if service in ("http", "http_proxy"):
+        if service in ("http", "https", "http_proxy"):
             path = request if request.startswith(("/", "http://")) else f"/{request}"
             method = self._text(virtual, "httpmethod").upper() or "GET"
             host = self._text(virtual, "virtualhost")
-            return checks.http(path, host=host, method=method, body=receive, port=port)
-        if service in ("smtp", "submission"):
-            return checks.greeting("smtp", port)
-        if service in checks.GREETINGS:
-            return checks.greeting(service, port)
+            return checks.http(path, host=host, method=method, body=receive, tls=service == "https", port=port)
         if service == "simpletcp":
             said = request.replace("\\r", "\r").replace("\\n", "\n")
             return checks.exchange(said, receive, is_pattern=True, port=port)
         if service == "none":
             return Check(port=port)
-        return checks.instead(service, port)
+        return checks.of_kind(service, port)
 
     def _set_fallback(self, made: DraftVirtual, setting: Setting) -> None:
         words = unquoted(setting.value).split()
