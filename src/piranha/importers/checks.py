@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from piranha.config.check_directives import MAYBE_TLS
 from piranha.model.check_block import CheckBlock, CheckKind, StatusRange
 
 KINDS = {
@@ -31,6 +32,7 @@ KINDS = {
 }
 """What others call the kinds of checks that have a block of their own."""
 _WITHIN_TLS = frozenset(("pops", "imaps", "ldaps"))
+_INSIDE_TLS = {CheckKind.TCP: CheckKind.TLS, CheckKind.HTTP: CheckKind.HTTPS}
 _SHELL = re.compile(r"[|;&><`$]")
 _NOT_POSIX = re.compile(r"\\[A-Za-z0-9]|\(\?|[*+?}]\?|[*+?}]\+")
 
@@ -66,6 +68,23 @@ class Check:
         return CheckBlock(
             kind=CheckKind.TCP, send=self.send, expect=self.expect, use_regex=self.use_regex, port=self.port
         )
+
+    def with_times(self, interval_s: float, timeout_s: float, fall: int, rise: int) -> Check:
+        """The same as a block with times of its own."""
+        block = replace(self.as_block, interval_s=interval_s, timeout_s=timeout_s, fall=fall, rise=rise)
+        return Check(block=block, remark=self.remark, weaker=self.weaker)
+
+    def within_tls(self, sni: str = "") -> Check:
+        """The same inside TLS; itself where its kind is never inside TLS."""
+        block = self.as_block
+        inside = _INSIDE_TLS.get(block.kind)
+        if inside is not None:
+            block = replace(block, kind=inside)
+        elif block.kind in MAYBE_TLS:
+            block = replace(block, tls=True)
+        elif block.kind is not CheckKind.HTTPS:
+            return self
+        return Check(block=replace(block, sni=sni or block.sni), remark=self.remark, weaker=self.weaker)
 
 
 CONNECT = Check()
@@ -103,6 +122,7 @@ def http(
     digest: str = "",
     reject: bool = False,
     tls: bool = False,
+    headers: Iterable[str] = (),
     port: int | None = None,
 ) -> Check:
     """A page, its status, and a pattern that its body must have, or with `reject` must not have."""
@@ -115,6 +135,7 @@ def http(
         path=path or "/",
         host=host or None,
         method=method,
+        headers=tuple(headers),
         status=tuple(StatusRange(max(first, 100), min(last, 599)) for first, last in statuses),
         expect=None if reject else pattern,
         reject=pattern if reject else None,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from piranha.importers.checks import CONNECT, Check
 from piranha.importers.ledger import Ledger, Place
 from piranha.importers.options import ImportOptions
+from piranha.importers.values import MOST_WEIGHT
 from piranha.model.address import IPAddress
 from piranha.model.check_block import CheckBlock, CheckKind
 from piranha.model.configuration import (
@@ -21,6 +22,8 @@ from piranha.model.mark import MarkBlock
 from piranha.model.service import ForwardingMethod, Protocol, TunnelChecksum, TunnelType
 
 _HTTP_PORT = 80
+_SLOW_START_WEIGHT = 100
+"""What weights are multiplied by where servers start slowly, since a weight of 1 has none below it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +44,14 @@ class DraftServer:
     active: bool = True
     checks: list[tuple[Place, Check]] = field(default_factory=list)
     quiesce: bool = False
+    slow_start_s: float = 0
+
+    def set_own_times(self, *, interval_s: float, timeout_s: float, fall: int, rise: int) -> None:
+        """Times of its checks that are not the virtual server's; a timeout fits into the interval."""
+        self.checks = [
+            (place, check.with_times(interval_s, min(timeout_s, interval_s), fall, rise))
+            for place, check in self.checks
+        ]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,7 +136,8 @@ def _virtual(
     shared: tuple[CheckBlock, ...] = ()
     own: list[tuple[CheckBlock, ...]] = [()] * len(draft.servers)
     if common is None:
-        shared, own = _blocks(draft)
+        shared, own = _blocks(draft, ledger)
+    slow_start_s, factor = _slow_start(draft, ledger)
     check = _checkable(draft, common or CONNECT, whole, ledger) if common is not None else CONNECT
     interval_s = draft.interval_s if draft.interval_s is not None else draft.timeout_s
     address, mask = _place_of_vip(draft, whole, ledger, options)
@@ -156,17 +168,20 @@ def _virtual(
         interval_s=None if interval_s == draft.timeout_s else interval_s,
         reentry_s=interval_s * draft.rise,
         fall=None if draft.fall == 1 else draft.fall,
+        slow_start_s=slow_start_s,
         quiesce_server=draft.quiesce,
         quorum=draft.quorum,
         quorum_hysteresis=draft.hysteresis,
         quorum_up=draft.quorum_up,
         quorum_down=draft.quorum_down,
         checks=shared,
-        servers=tuple(_servers(draft, network, own)),
+        servers=tuple(_servers(draft, network, own, factor)),
     )
 
 
-def _servers(draft: DraftVirtual, network: ForwardingMethod, blocks: list[tuple[CheckBlock, ...]]) -> list[RealServer]:
+def _servers(
+    draft: DraftVirtual, network: ForwardingMethod, blocks: list[tuple[CheckBlock, ...]], factor: int
+) -> list[RealServer]:
     names: Counter[str] = Counter()
     servers = []
     for server, own in zip(draft.servers, blocks, strict=True):
@@ -178,7 +193,7 @@ def _servers(draft: DraftVirtual, network: ForwardingMethod, blocks: list[tuple[
                 name=name if names[name] == 1 else f"{name}-{names[name]}",
                 address=server.address,
                 active=server.active,
-                weight=server.weight,
+                weight=server.weight * factor,
                 port=port,
                 forward=None if server.method is network else server.method,
                 upper_threshold=server.upper_threshold,
@@ -190,6 +205,22 @@ def _servers(draft: DraftVirtual, network: ForwardingMethod, blocks: list[tuple[
             )
         )
     return servers
+
+
+def _slow_start(draft: DraftVirtual, ledger: Ledger) -> tuple[float, int]:
+    """The longest slow start of its servers, and what their weights are multiplied by."""
+    times = {server.slow_start_s for server in draft.servers}
+    longest = max(times, default=0.0)
+    if not longest:
+        return 0, 1
+    if len(times) > 1:
+        ledger.changed(draft.place, "all servers of a virtual server start slowly, or none: the longest time is kept")
+    heaviest = max(server.weight for server in draft.servers)
+    if all(server.weight != 1 for server in draft.servers) or heaviest * _SLOW_START_WEIGHT > MOST_WEIGHT:
+        return longest, 1
+    message = f"weights are multiplied by {_SLOW_START_WEIGHT}: a weight of 1 could not grow slowly"
+    ledger.changed(draft.place, message)
+    return longest, _SLOW_START_WEIGHT
 
 
 def _place_of_vip(
@@ -253,12 +284,24 @@ def _common_check(draft: DraftVirtual, ledger: Ledger) -> Check | None:
     return None if draft.protocol is Protocol.UDP and plain.send_program is None else plain
 
 
-def _blocks(draft: DraftVirtual) -> tuple[tuple[CheckBlock, ...], list[tuple[CheckBlock, ...]]]:
+def _blocks(draft: DraftVirtual, ledger: Ledger) -> tuple[tuple[CheckBlock, ...], list[tuple[CheckBlock, ...]]]:
     """The blocks of the virtual server, where all its servers share them; else none, and those of each server."""
-    each = [tuple(check.as_block for _, check in server.checks) for server in draft.servers]
+    unchecked = CheckBlock(kind=CheckKind.UDP if draft.protocol is Protocol.UDP else CheckKind.TCP)
+    each = []
+    for server in draft.servers:
+        blocks = tuple(check.as_block for _, check in server.checks) or (unchecked,)
+        if server.port is None and draft.port == 0 and any(block.port is None and _asks(block) for block in blocks):
+            reason = "no port is named that could be checked: it is taken as up (check none)"
+            ledger.changed(server.place, f"{reason}; write `port = N` into its check")
+            blocks = (CheckBlock(kind=CheckKind.NONE),)
+        each.append(blocks)
     if all(blocks == each[0] for blocks in each):
         return each[0], [()] * len(each)
-    return (), [blocks or (CheckBlock(kind=CheckKind.TCP),) for blocks in each]
+    return (), each
+
+
+def _asks(block: CheckBlock) -> bool:
+    return block.kind not in (CheckKind.ICMP, CheckKind.PROGRAM, CheckKind.NONE)
 
 
 def _checkable(draft: DraftVirtual, check: Check, whole: Draft, ledger: Ledger) -> Check:

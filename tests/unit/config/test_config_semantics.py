@@ -140,7 +140,7 @@ RULES = [
     (farm("interval = 20\nreentry = 15\n"), 5, "interval (20) is longer than reentry (15)"),
     (farm("rise = 2\nreentry = 15\n"), 5, "reentry has no effect beside rise"),
     (farm("interval = 1\n"), 4, "interval is shorter than timeout"),
-    (farm("protocol = udp\n"), 4, "without expect or send_program it is taken for down"),
+    (farm("protocol = udp\n"), 4, "a UDP server is down only when it is unreachable"),
     (farm('protocol = udp\nexpect = "x"\n'), 5, "nothing is sent to the UDP server"),
     (farm('send = "x"\nsend_program = "/bin/x"\n'), 4, "send is ignored"),
     (farm('use_regex = 1\nsend_program = "/bin/x"\n'), 4, "use_regex has no effect on the output"),

@@ -18,8 +18,8 @@ from tests.unit.importing_world import (
 from piranha.importers.importing import Dialect
 from piranha.importers.ledger import Verdict
 from piranha.importers.options import ImportOptions
-from piranha.model.check_block import CheckKind
-from piranha.model.configuration import DeviceAddress
+from piranha.model.check_block import CheckBlock, CheckKind
+from piranha.model.configuration import DeviceAddress, RealServer
 from piranha.model.service import ForwardingMethod
 
 KEEPALIVED = Dialect.KEEPALIVED
@@ -208,6 +208,52 @@ def test_checkers_become_blocks() -> None:
         assert found is not None
         (check,) = found.virtuals[0].checks
         assert (check.kind, getattr(check, field)) == (kind, value), inside
+
+
+def test_checks_with_times_of_their_own() -> None:
+    text = (
+        "virtual_server 192.0.2.100 81 {\n protocol TCP\n delay_loop 6\n"
+        " real_server 10.0.0.11 81 {\n  TCP_CHECK {\n  }\n }\n"
+        " real_server 10.0.0.12 81 {\n  TCP_CHECK {\n  }\n }\n"
+        " real_server 10.0.0.13 81 {\n  TCP_CHECK {\n   delay_loop 2\n   retry 4\n  }\n }\n}\n"
+    )
+    outcome = usable(of_text(text))
+    assert outcome.configuration is not None
+    (virtual,) = outcome.configuration.virtuals
+    times = [
+        (check.interval_s, check.timeout_s, check.fall, check.rise) for (check,) in map(checks_of, virtual.servers)
+    ]
+    assert (virtual.interval_s, virtual.timeout_s, virtual.fall) == (6, 5, 2)
+    assert times == [(None, None, None, None)] * 2 + [(2, 2, 5, 1)]
+    assert "own time rules" in remarks_of(outcome, "real_server 10.0.0.13")
+
+
+def test_replies_of_udp() -> None:
+    for reply, expected in (("", "??"), ("a1xx", "A1??"), ("a1 XX", "A1??")):
+        text = one_server(inside=f"UDP_CHECK {{\n payload 01\n require_reply {reply}\n }}", virtual="protocol UDP")
+        found = usable(of_text(text)).configuration
+        assert found is not None
+        (check,) = found.virtuals[0].checks
+        assert (check.send_hex, check.expect_hex) == ("01", expected)
+    wrong = of_text(one_server(inside="UDP_CHECK {\n require_reply zz\n }"))
+    assert "hexadecimal" in wrong.errors[0].remarks[0]
+
+
+def test_an_unchecked_server_beside_checked_ones() -> None:
+    text = (
+        "virtual_server 192.0.2.100 53 {\n protocol UDP\n"
+        " real_server 10.0.0.11 53 {\n  DNS_CHECK {\n  }\n }\n real_server 10.0.0.12 53 {\n }\n}\n"
+    )
+    found = usable(of_text(text)).configuration
+    assert found is not None
+    assert [[check.kind for check in checks_of(server)] for server in found.virtuals[0].servers] == [
+        [CheckKind.DNS],
+        [CheckKind.UDP],
+    ]
+
+
+def checks_of(server: RealServer) -> tuple[CheckBlock, ...]:
+    return server.checks
 
 
 def test_a_checker_without_a_place_in_lvs_cf_is_told() -> None:

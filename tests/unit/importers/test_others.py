@@ -20,6 +20,7 @@ from piranha.importers.importing import Dialect
 from piranha.importers.ledger import Verdict
 from piranha.importers.options import ImportOptions
 from piranha.model.check_block import CheckKind
+from piranha.model.configuration import VirtualServer
 from piranha.model.service import ForwardingMethod
 
 ETH0 = ImportOptions(device="eth0")
@@ -210,6 +211,46 @@ def test_the_table_of_haproxy() -> None:
     assert "letmein99" not in shown
     assert verdict_of(outcome, "listen stats") is Verdict.LEFT
     assert not unexplained(outcome)
+
+
+def of_haproxy(servers: str, *, above: str = "") -> VirtualServer:
+    text = f"listen a\n mode tcp\n bind 192.0.2.1:81\n{above}{servers}"
+    found = usable(imported_text(Dialect.HAPROXY_TCP, text, options=ETH0)).configuration
+    assert found is not None
+    (virtual,) = found.virtuals
+    return virtual
+
+
+def test_slow_start_of_haproxy() -> None:
+    virtual = of_haproxy(" server s 10.0.0.1:1 check slowstart 30s\n server t 10.0.0.2:1 check weight 3\n")
+    assert (virtual.slow_start_s, [server.weight for server in virtual.servers]) == (30, [100, 300])
+    heavy = of_haproxy(" server s 10.0.0.1:1 check weight 50 slowstart 5000\n")
+    assert (heavy.slow_start_s, [server.weight for server in heavy.servers]) == (5, [50])
+
+
+def test_checks_of_haproxy_inside_tls_and_elsewhere() -> None:
+    for above, kind, tls in (
+        ("", CheckKind.TLS, False),
+        (" option httpchk GET /up\n", CheckKind.HTTPS, False),
+        (" option redis-check\n", CheckKind.REDIS, True),
+    ):
+        virtual = of_haproxy(" server s 10.0.0.1:1 check check-ssl check-sni a.example addr 10.9.9.9\n", above=above)
+        (check,) = virtual.checks
+        assert (check.kind, check.tls, check.sni, check.address) == (kind, tls, "a.example", ip_address("10.9.9.9"))
+
+
+def test_headers_of_haproxys_checks() -> None:
+    send = " http-check send meth GET uri /up hdr Host a.example hdr X-Probe one hdr Authorization letmein99\n"
+    (check,) = of_haproxy(" server s 10.0.0.1:1 check\n", above=f" option httpchk\n{send}").checks
+    assert (check.host, check.headers) == ("a.example", ("X-Probe: one",))
+
+
+def test_servers_of_haproxy_with_a_rhythm_of_their_own() -> None:
+    virtual = of_haproxy(" server s 10.0.0.1:1 check\n server t 10.0.0.2:1 check inter 500 rise 4 fall 5\n")
+    assert (virtual.interval_s, virtual.reentry_s, virtual.fall) == (None, 4, 3)
+    first, second = (server.checks[0] for server in virtual.servers)
+    assert (first.interval_s, first.rise) == (None, None)
+    assert (second.interval_s, second.timeout_s, second.rise, second.fall) == (0.5, 0.5, 4, 5)
 
 
 def test_a_proxys_method_may_be_chosen() -> None:

@@ -152,3 +152,9 @@ async def test_from_a_chosen_address() -> None:
         assert (await check("tcp", 'source = 127.9.9.9\nexpect = "127.9.9.9"', port=port)).ok
         with pytest.raises(CheckImpossibleError, match=r"cannot ask from 192\.0\.2\.77"):
             await check("tcp", "source = 192.0.2.77", port=port)
+
+
+async def test_silence_is_good_where_no_bytes_are_expected() -> None:
+    async with answering(lambda data: None) as port:
+        assert (await check("udp", "send_hex = 00", port=port, within="150ms")).ok
+        assert not (await check("udp", 'send_hex = 00\nexpect_hex = "??"', port=port, within="150ms")).ok

@@ -38,13 +38,13 @@ def times(virtual: PlacedVirtual) -> Iterator[Advice]:
 
 def protocol(virtual: PlacedVirtual) -> Iterator[Advice]:
     value, places = virtual.value, virtual.places
-    if value.protocol is not Protocol.UDP:
+    if value.protocol is not Protocol.UDP or value.checks or all(server.checks for server in value.servers):
         return
     if value.expect is None and value.send_program is None and "expect" not in places.values:
-        message = "a UDP server answers only what it is asked: without expect or send_program it is taken for down"
-        yield Advice(places.of("protocol"), message, "write `send` and `expect`, or `send_program`")
+        message = "without expect or send_program silence is good: a UDP server is down only when it is unreachable"
+        yield Advice(places.of("protocol"), message, "write `send` and `expect`, `send_program`, or a `check` block")
     elif value.send is None and value.send_program is None and "send" not in places.values:
-        message = "nothing is sent to the UDP server, so that nothing will come back"
+        message = "nothing is sent to the UDP server but an empty datagram, which few answer"
         yield Advice(places.of("expect"), message, "write `send` too, or `send_program`")
 
 

@@ -58,6 +58,7 @@ class CheckReader:
     def _http(self, line: Line, port: int | None) -> Check:
         words = list(line.words[2:])
         method, path, host = "OPTIONS", "/", ""
+        self._headers: list[str] = []
         if len(words) == 1:
             path = words[0]
         elif words:
@@ -90,7 +91,15 @@ class CheckReader:
         for other in self._section.all("http-check"):
             if other.words[1:2] not in (("send",), ("expect",)):
                 self._ledger.left(other.place, "lvs.cf asks for one page")
-        return checks.http(path, host=host, method=method, statuses=statuses, body=body, port=port)
+        return checks.http(
+            path,
+            host=host,
+            method=method,
+            statuses=statuses,
+            body=body,
+            headers=self._headers,
+            port=port,
+        )
 
     def _sent(self, line: Line, method: str, path: str, host: str) -> tuple[str, str, str]:
         words = list(line.words[2:])
@@ -107,12 +116,15 @@ class CheckReader:
                 name, value = words.pop(0), words.pop(0)
                 if name.lower() == "host":
                     host = value
+                elif name.lower() in ("authorization", "proxy-authorization", "cookie"):
+                    self._ledger.hide(value)
+                    self._ledger.left(line.place, f"the header {name} is a secret: write it into the check yourself")
+                elif "%" in value or not value.isprintable() or ('"' in value and "'" in value):
+                    self._ledger.left(line.place, f"the header {name} is not sent: its value is none in lvs.cf")
                 else:
-                    if name.lower() in ("authorization", "proxy-authorization", "cookie"):
-                        self._ledger.hide(value)
-                    self._ledger.left(line.place, f"the header {name} is not sent")
+                    self._headers.append(f"{name}: {value}")
             else:
-                self._ledger.left(line.place, "lvs.cf sends a request and the header Host alone")
+                self._ledger.left(line.place, "lvs.cf sends a request and its headers alone")
         return method, path, host
 
     def _tcp(self, line: Line, port: int | None) -> Check:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from piranha.importers.checks import Check
 from piranha.importers.draft import DraftServer
 from piranha.importers.haproxy.checking import CheckReader
 from piranha.importers.haproxy.sections import Line, Section
@@ -12,12 +14,13 @@ from piranha.importers.options import ImportOptions
 from piranha.importers.proxied import NO_TLS, duration_s, returning_packets
 from piranha.importers.values import MOST_WEIGHT, Values
 
+_UNVERIFIED = "the certificate is not verified: write `verify = 1`, or `ca`, into the `check` block"
 _SERVER_LEFT: Mapping[str, str] = {
     "send-proxy": "servers see the client's own address: they must not expect the PROXY header any more",
     "ssl": NO_TLS,
-    "check-ssl": "TLS is not spoken by the checks of lvs.cf",
+    "verify": _UNVERIFIED,
+    "ca-file": _UNVERIFIED,
     "agent": "lvs.cf asks no agent",
-    "slowstart": "lvs.cf has no slow start",
     "cookie": "this is about HTTP",
     "maxqueue": "there are no queues",
     "minconn": "there are no queues",
@@ -25,12 +28,17 @@ _SERVER_LEFT: Mapping[str, str] = {
     "observe": "servers are judged by their checks",
     "error-limit": "servers are judged by their checks",
     "track": "write the same check into this virtual server",
-    "addr": "checks go to the real server's own address",
     "source": "checks go from the address that the route gives them",
     "fastinter": "checks have one interval",
     "downinter": "checks have one interval",
     "redir": "this is about HTTP",
 }
+_READ_ELSEWHERE = frozenset(
+    (
+        *("check", "no-check", "port", "inter", "rise", "fall", "backup", "id", "enabled"),
+        *("addr", "check-ssl", "check-sni"),
+    )
+)
 _WITH_VALUE = frozenset(
     [
         "inter",
@@ -137,6 +145,12 @@ class ServerReader:
         if "check" in given and "no-check" not in given:
             own_port = self._values.port(place, given["port"], least=1) if "port" in given else None
             check_line, check = CheckReader(backend, self._ledger).read(own_port)
+            if "check-ssl" in given or ("ssl" in given and "addr" not in given and own_port is None):
+                check = check.within_tls(given.get("check-sni", ""))
+            elsewhere = self._values.host(place, given["addr"]) if "addr" in given else None
+            if elsewhere is not None:
+                block = replace(check.as_block, address=elsewhere)
+                check = Check(block=block, remark=check.remark, weaker=check.weaker)
             server.checks.append((check_line.place if check_line is not None else place, check))
         return server, "backup" in given, self._rhythm(given, place)
 
@@ -152,7 +166,13 @@ class ServerReader:
                 case "disabled":
                     server.active = False
                     self._ledger.changed(place, "disabled becomes active = 0")
-                case "check" | "no-check" | "port" | "inter" | "rise" | "fall" | "backup" | "id" | "enabled":
+                case "slowstart":
+                    seconds = duration_s(value, unit="ms")
+                    if seconds is None:
+                        self._ledger.error(place, f"`{value}` is no time")
+                    else:
+                        server.slow_start_s = seconds
+                case _ if name in _READ_ELSEWHERE:
                     continue
                 case _:
                     reason = next((words for begin, words in _SERVER_LEFT.items() if name.startswith(begin)), "")

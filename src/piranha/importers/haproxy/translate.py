@@ -202,7 +202,7 @@ class _Translator:
         base = reader.options_of(backend.last("default-server"))
         servers: list[DraftServer] = []
         backups: list[DraftServer] = []
-        times: list[tuple[float, int, int]] = []
+        checked: list[tuple[DraftServer, tuple[float, int, int]]] = []
         for line in backend.all("server"):
             found = reader.read(line, base, backend)
             if found is None:
@@ -210,15 +210,16 @@ class _Translator:
             server, is_backup, rhythm = found
             (backups if is_backup else servers).append(server)
             if server.checks:
-                times.append(rhythm)
+                checked.append((server, rhythm))
         made.servers = servers
-        made.interval_s, made.rise, made.fall = times[0] if times else (2.0, 2, 3)
-        if len(set(times)) > 1:
-            message = "lvs.cf has one rhythm of checks for a virtual server: the first server's is kept"
-            self._ledger.changed(backend.head.place, message)
+        made.interval_s, made.rise, made.fall = checked[0][1] if checked else (2.0, 2, 3)
         timeout = backend.last("timeout", "check") or backend.last("timeout", "connect")
         wanted = duration_s(timeout.words[2], unit="ms") if timeout is not None and len(timeout.words) > 2 else None
         made.timeout_s = min(wanted or made.interval_s, made.interval_s)
+        for server, (interval_s, rise, fall) in checked:
+            if (interval_s, rise, fall) != (made.interval_s, made.rise, made.fall):
+                server.set_own_times(interval_s=interval_s, timeout_s=wanted or interval_s, fall=fall, rise=rise)
+                self._ledger.changed(server.place, "its own rhythm of checks stands in its `check` block")
         return made, backups
 
     def _scheduler(self, backend: Section, balance: Line) -> str:

@@ -45,7 +45,6 @@ _LEFT: Mapping[str, str] = {
     "enable_sni": "the server name in TLS is that of the host",
     "tls_compliant": "the server name in TLS is that of the host",
     "user": "check programs run as user nobody",
-    "require_reply": "lvs.cf has no bytes in hexadecimal",
     "min_reply_length": "the length of a reply is not looked at",
     "max_reply_length": "the length of a reply is not looked at",
     "track_file": "lvs.cf has no check of a file",
@@ -109,7 +108,7 @@ class CheckerReader:
                 "name": lambda inner: self._take_extra("name", _one(inner), inner),
             },
             "MISC_CHECK": {"misc_dynamic": lambda inner: self._take_extra("dynamic_weight", True, inner)},
-            "UDP_CHECK": {"payload": self._take_payload},
+            "UDP_CHECK": {"payload": self._take_payload, "require_reply": self._take_reply},
         }
         handlers |= kinds.get(statement.keyword, {})
         handlers |= {word: self._time_taker(times, name) for word, name in TIMES.items()}
@@ -196,6 +195,14 @@ class CheckerReader:
             self._ledger.error(statement.place, "a payload is written in hexadecimal digits")
             return
         self._take_extra("send_hex", " ".join(pairs), statement)
+
+    def _take_reply(self, statement: Statement) -> None:
+        # Without a pattern any reply will do; in one an X is any digit.
+        pattern = "".join(statement.arguments).upper().replace("X", "?") or "??"
+        if any(letter not in "0123456789ABCDEF?" for letter in pattern):
+            self._ledger.error(statement.place, "a reply is written in hexadecimal digits, X for any")
+            return
+        self._take_extra("expect_hex", pattern, statement)
 
     def _take_host(self, statement: Statement) -> None:
         self._host = _one(statement)

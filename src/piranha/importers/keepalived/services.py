@@ -29,6 +29,8 @@ DELAY_LOOP_S, CONNECT_TIMEOUT_S = 60.0, 5.0
 PERSISTENCE_S = 360
 _METHODS = {"NAT": ForwardingMethod.MASQUERADE, "DR": ForwardingMethod.DIRECT, "TUN": ForwardingMethod.TUNNEL}
 _CHECKSUMS = {checksum.value: checksum for checksum in TunnelChecksum}
+_Rules = tuple[float, float, int]
+"""Interval and timeout in seconds, and the failures in a row that take a server out."""
 _PROTOCOLS = {"TCP": Protocol.TCP, "UDP": Protocol.UDP, "SCTP": Protocol.SCTP}
 
 
@@ -221,7 +223,7 @@ class ServiceReader:
         handlers |= {word: taker(time) for word, time in TIMES.items()}
         walk(statement.inner, handlers, VIRTUAL_LEFT, self._ledger)
         draft.flags = tuple(dict.fromkeys(flags))
-        found: list[tuple[DraftServer, dict[str, float]]] = []
+        found: list[tuple[DraftServer, list[_Rules]]] = []
         for inner in servers:
             found.extend(self._server(inner, times))
         draft.servers = [server for server, _ in found]
@@ -231,7 +233,7 @@ class ServiceReader:
             self._set_sorry(draft, statement, inner)
         return draft
 
-    def _server(self, statement: Statement, outer: Times) -> list[tuple[DraftServer, dict[str, float]]]:
+    def _server(self, statement: Statement, outer: Times) -> list[tuple[DraftServer, list[_Rules]]]:
         words = statement.arguments
         address = self._values.address(statement.place, words[0] if words else "")
         port = self._values.port(statement.place, words[1]) if len(words) > 1 else None
@@ -302,7 +304,7 @@ class ServiceReader:
                     inner.place, f"keepalived has no checker `{inner.keyword}`: there are {' '.join(CHECKERS)}"
                 )
         walk(statement.inner, handlers, SERVER_LEFT, self._ledger)
-        resolved = dict(times.values)
+        rules: list[_Rules] = []
         for checker in checkers:
             own = Times(times.values)
             check = self._checkers.read(checker, hosts[-1], own)
@@ -314,9 +316,8 @@ class ServiceReader:
             self._ledger.carried(checker.place)
             server.checks.append((checker.place, check))
             own.values.setdefault("retry", default_retry(checker.keyword))
-            if checker is checkers[0]:
-                resolved = own.values
-        return [(server, resolved)]
+            rules.append(_rules(own.values))
+        return [(server, rules or [_rules(times.values)])]
 
     def _method(self, statement: Statement) -> tuple[ForwardingMethod, TunnelType, int, TunnelChecksum] | None:
         word, *rest = [*statement.arguments, ""]
@@ -342,14 +343,18 @@ class ServiceReader:
         self._ledger.carried(statement.place)
         return method, tunnel, port, checksum
 
-    def _set_times(self, draft: DraftVirtual, own: Times, found: list[tuple[DraftServer, dict[str, float]]]) -> None:
-        """The time rules that most servers have; a virtual server has one set of them."""
-        sets = [_rules(times) for _, times in found] or [_rules(own.values)]
+    def _set_times(self, draft: DraftVirtual, own: Times, found: list[tuple[DraftServer, list[_Rules]]]) -> None:
+        """The time rules that most checks have; the others keep theirs in their blocks."""
+        sets = [rules for _, each in found for rules in each] or [_rules(own.values)]
         chosen = Counter(sets).most_common(1)[0][0]
-        for (server, _), mine in zip(found, sets, strict=False):
-            if mine != chosen:
-                message = "lvs.cf has one set of time rules for a virtual server: those of most servers are kept"
-                self._ledger.changed(server.place, message)
+        for server, each in found:
+            if not server.checks or all(rules == chosen for rules in each):
+                continue
+            self._ledger.changed(server.place, "its own time rules stand in its `check` block")
+            server.checks = [
+                (place, check if rules == chosen else check.with_times(rules[0], min(rules[:2]), rules[2], 1))
+                for (place, check), rules in zip(server.checks, each, strict=True)
+            ]
         draft.interval_s, draft.timeout_s, draft.fall = chosen
         if draft.timeout_s > draft.interval_s:
             draft.timeout_s = draft.interval_s
@@ -376,7 +381,7 @@ class ServiceReader:
         self._ledger.carried(statement.place)
 
 
-def _rules(times: Mapping[str, float]) -> tuple[float, float, int]:
+def _rules(times: Mapping[str, float]) -> _Rules:
     interval = times.get("delay_loop", DELAY_LOOP_S)
     return interval, times.get("connect_timeout", CONNECT_TIMEOUT_S), int(times.get("retry", 1)) + 1
 

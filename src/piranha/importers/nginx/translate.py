@@ -188,7 +188,9 @@ class _Translator:
                 self._ledger.changed(
                     place, f"{name}: servers are checked here, and not judged by connections that failed"
                 )
-            elif name in ("resolve", "service", "slow_start", "route", "drain"):
+            elif name == "slow_start":
+                server.slow_start_s = duration_s(text, unit="s") or 0
+            elif name in ("resolve", "service", "route", "drain"):
                 self._ledger.left(place, f"{name} is not carried over")
             else:
                 self._ledger.error(place, f"nginx has no `{word}` here")

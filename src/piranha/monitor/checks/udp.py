@@ -10,14 +10,14 @@ from piranha.monitor.conversation import Conversation, Found, Silence, WrongAnsw
 def converse(probe: Probe, token: bytes) -> Conversation:
     """Send `send` (an empty datagram where it is not set) and look at one reply.
 
-    With `expect` the reply must match, and silence is a failure. Without it any reply is a success, and so is silence
+    With `expect` or `expect_hex` the reply must match, and silence is a failure. Without it any reply is a success, and so is silence
     for the whole time, because UDP owes nobody an answer; only an ICMP error (port or host unreachable) is a failure.
     """
     options = probe.options
     if options is None:
         return _compare(probe, Answer(probe))
     payload = bytes.fromhex(options.send_hex) if options.send_hex else probe.send or b""
-    return _compare_bytes(payload, options.expect_hex or "")
+    return _compare_bytes(probe, payload, options.expect_hex or "")
 
 
 def _compare(probe: Probe, answer: Answer) -> Conversation:
@@ -35,9 +35,14 @@ def _compare(probe: Probe, answer: Answer) -> Conversation:
     raise WrongAnswer(answer.describe() if data else "an empty datagram as answer")
 
 
-def _compare_bytes(payload: bytes, pattern: str) -> Conversation:
+def _compare_bytes(probe: Probe, payload: bytes, pattern: str) -> Conversation:
     """The reply must begin with `pattern`: hexadecimal digits, `?` for any."""
-    data = yield payload
+    try:
+        data = yield payload
+    except Silence:
+        if pattern:
+            raise
+        return Found(f"silent for {probe.timeout_s:g} s, not unreachable")
     digits = data.hex()
     wanted = pattern.replace(" ", "").lower()
     if len(digits) < len(wanted):
