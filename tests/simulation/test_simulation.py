@@ -28,6 +28,8 @@ ONCE_FAILED = {
     112_021: "a backup waited for the word of a director that had died amid the handshake",
     116_392: "heartbeats lost one way while a partition heals: two gates for longer than the bound of a dead time",
     117_743: "the same in the calm profile",
+    6207: "a director without lvsd and without a carrier waited for lvsd before it handed over",
+    6560: "a director that had just sent a heartbeat did not answer a copy that had just booted",
     67: "a copy's farewell was taken for that of the active director",
 }
 

@@ -71,6 +71,7 @@ class Conflict(Takeover):
         self._conflict_at = NEVER
         self._end_offer("the peer became active by itself", done=False)
         if self.state in LEASED:
+            self._yielded_at = self._now
             self._give_up(cause)
 
     def _stand_firm(self) -> None:

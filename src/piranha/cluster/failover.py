@@ -54,7 +54,7 @@ from piranha.cluster.heartbeat import VERSION, Flag, Place
 from piranha.cluster.ownership import LEASED, SERVING, State
 from piranha.cluster.peer import NEVER
 from piranha.cluster.settings import Settings
-from piranha.cluster.timing import SECOND
+from piranha.cluster.timing import MILLISECOND, SECOND
 from piranha.model.configuration import ProfileChoice
 
 LEASE_LOST_SHOWN_NS = 60 * SECOND
@@ -62,6 +62,8 @@ ALONE_ANNOUNCE_NS = SECOND
 """How often an active director announces while its peer is silent: the peer may have claimed and yielded unheard."""
 OWN_PROBE_NS = SECOND
 """How often it asks the wire who has its own VIP while all is well: a real server may have it too, and answer for it."""
+MEET_COPY_NS = 20 * MILLISECOND
+"""How often at most copies of this director are answered at once: several of them must not make a storm."""
 
 
 class Failover(Conflict):
@@ -71,6 +73,8 @@ class Failover(Conflict):
         super().__init__(settings, now)
         self._timer_at = NEVER
         self._answered_at = NEVER
+        self._copy_boot = b""
+        self._copy_met_at = NEVER
         self._rules: dict[type, Callable[[Any], None]] = {
             Started: self._on_started,
             Woke: self._on_woke,
@@ -268,8 +272,12 @@ class Failover(Conflict):
         until = self._now + 2 * timing.dead_ns
         text = "another host has this director's node id: one is a copy of the other; remove its node-id and restart pulse there"
         self._alarm(AlarmCode.CLONE, text, until=until)
-        # It may have just come, and should know before it does anything.
-        self._send_soon()
+        if event.boot != self._copy_boot and self._now - self._copy_met_at >= MEET_COPY_NS:
+            # It has just come, and must know before it does anything: whatever left before was too early for it.
+            self._copy_boot, self._copy_met_at = event.boot, self._now
+            self._send()
+        else:
+            self._send_soon()
         if self.state not in LEASED:
             if self._now - self._started_at <= 2 * timing.dead_ns or self._now < self._clone_until:
                 self._clone_until = until

@@ -28,7 +28,7 @@ from piranha.cluster.commands import (
 from piranha.cluster.events import Ask, Question
 from piranha.cluster.heartbeat import Flag
 from piranha.cluster.ownership import GRACE_NS, LEASED, Ownership, State
-from piranha.cluster.peer import NEVER, fitness
+from piranha.cluster.peer import NEVER
 from piranha.cluster.settings import Settings
 from piranha.cluster.timing import MILLISECOND, SECOND
 
@@ -277,8 +277,11 @@ class Handover(Ownership):
         if self._now - self._offered_at < OFFER_AGAIN_NS or self._reason_not_to_hand_over(urgent=True):
             return
         gone = not self._ready and self._now - self._lvsd_gone_at >= self.settings.lvsd_wait_ns
-        theirs = fitness(self.peer.flags)
-        if gone and not self.settings.original:
-            self._offer("lvsd has been gone for too long here")
-        elif self._ready and fitness(self.own_flags()) < theirs and not self.settings.original:
+        lacks_link = Flag.LINK_DOWN in self.own_flags() and Flag.LINK_DOWN not in self.peer.flags
+        if self.settings.original:
+            return
+        if not self.can_ask or lacks_link:
+            # Whether lvsd runs does not matter here: nobody can be served.
             self._offer("a watched interface has no carrier here")
+        elif gone:
+            self._offer("lvsd has been gone for too long here")

@@ -22,6 +22,8 @@ class Takeover(Handover):
     _held_until = NEVER
     _graces = 0
     _failback_since = NEVER
+    _yielded_at = NEVER
+    """When we last yielded to the peer's heartbeat, or to its answer for the VIP."""
 
     def _hear_as_backup(self, event: HeartbeatHeard, *, fresh: bool) -> None:
         if not fresh:
@@ -39,8 +41,24 @@ class Takeover(Handover):
             return
         elif Flag.TAKE_OVER in event.flags and event.term >= known_term and not self.reason_not_to_serve():
             self._take_over_at_the_word()
+        elif self._yielded_to_us(event) and self._is_better() and not self.reason_not_to_serve():
+            self._claim("both directors yielded to each other")
         else:
             self._consider()
+
+    def _yielded_to_us(self, event: HeartbeatHeard) -> bool:
+        """Whether the one that we have just yielded to has yielded as well, and says itself that its gate is shut.
+
+        It happens where a partition heals: the backup yields to our answer for the VIP, and we to its higher term. A heartbeat from
+        before its claim has a lower term than the one that we yielded to.
+        """
+        return (
+            self.state is State.BACKUP
+            and self._now - self._yielded_at <= self.settings.timing.heartbeat_ns
+            and event.boot == self.peer.active_boot
+            and event.term >= self.term
+            and not self.settings.original
+        )
 
     def _hear_the_active(self, event: HeartbeatHeard) -> None:
         self._silent_since = self._now

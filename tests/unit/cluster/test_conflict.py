@@ -300,3 +300,58 @@ def test_a_stop_beside_an_original_is_at_once() -> None:
     director.ask(Question.STOP)
     assert director.state is State.STOPPED
     assert not director.all(commands.SendHeartbeats)[-1].active
+
+
+# ---- both yield ----
+
+
+def yielded_to_a_higher_term(**settings: object) -> LoneDirector:
+    director = active_director(**settings)
+    director.hear(active=True, term=director.machine.term + 1)
+    assert director.state is State.BACKUP
+    director.said.clear()
+    return director
+
+
+def test_of_two_that_yielded_to_each_other_the_better_one_claims_at_once() -> None:
+    primary = yielded_to_a_higher_term(place=Place.PRIMARY)
+    primary.hear(term=primary.machine.term)
+    assert primary.state is State.ACTIVE
+    assert not primary.all(commands.SendProbe)
+    secondary = yielded_to_a_higher_term(place=Place.SECONDARY)
+    secondary.hear(term=secondary.machine.term)
+    assert secondary.state is State.BACKUP
+
+
+def test_a_heartbeat_that_does_not_show_that_the_peer_yielded_is_no_reason_to_claim() -> None:
+    older = yielded_to_a_higher_term(place=Place.PRIMARY)
+    older.hear(term=older.machine.term - 1)
+    assert older.state is not State.ACTIVE
+    stale = yielded_to_a_higher_term(place=Place.PRIMARY)
+    stale.hear(term=stale.machine.term, age_ms=500)
+    assert stale.state is not State.ACTIVE
+    other_boot = yielded_to_a_higher_term(place=Place.PRIMARY)
+    other_boot.hear(term=other_boot.machine.term, boot=b"else")
+    assert other_boot.state is not State.ACTIVE
+    late = yielded_to_a_higher_term(place=Place.PRIMARY)
+    late.wait(60)
+    late.hear(term=late.machine.term)
+    assert late.state is not State.ACTIVE
+
+
+def test_a_copy_that_has_just_come_is_answered_at_once_but_many_make_no_storm() -> None:
+    director = active_director()
+    director.hear(is_clone=True, node=b"ours....", boot=b"one", age_ms=None)
+    director.said.clear()
+    director.wait(30)
+    director.machine._last_sent_at = director.now
+    director.hear(is_clone=True, node=b"ours....", boot=b"two", age_ms=None)
+    assert director.all(commands.SendHeartbeats)
+    director.said.clear()
+    boots = iter(range(10_000))
+    director.wait(
+        1000,
+        lambda: director.hear(is_clone=True, node=b"ours....", boot=str(next(boots) % 2).encode(), age_ms=None),
+        every_ms=1,
+    )
+    assert len(director.all(commands.SendHeartbeats)) <= 160

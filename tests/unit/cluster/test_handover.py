@@ -354,3 +354,11 @@ def test_a_peer_that_dies_amid_the_handshake_is_replaced_without_waiting_for_its
     assert director.state is State.WILLING
     director.wait(290)
     assert director.state is State.ACTIVE
+
+
+def test_without_lvsd_and_without_a_carrier_the_role_is_offered_without_waiting_for_lvsd() -> None:
+    director = active_director(links=frozenset({"eth0", "eth1"}), vip_links=frozenset({"eth1"}))
+    director.tell(events.LvsdReady(ready=False))
+    assert director.state is State.ACTIVE
+    director.tell(events.LinkChanged(link="eth1", carrier=False))
+    assert director.state is State.OFFERING
