@@ -29,8 +29,8 @@ run: build ## a cluster with two directors in network namespaces, and its story;
 lab-down: build ## remove the cluster of `make run KEEP=1`
 	@$(SUDO) $(BIN)/piranha lab down
 
-test: test-packages uml ldirectord servers build $(VENV)/dev ## every test but those in a browser (`make browser`); one that a busy machine spoilt is repeated
-	@$(SUDO) $(BIN)/python -m pytest tests --ignore tests/browser --reruns 2
+test: test-packages browser-packages uml ldirectord servers build $(VENV)/dev ## every test: unit, packet, network namespaces (as root), browser
+	@$(SUDO) $(BIN)/python -m pytest tests
 
 uml: ## the user-mode kernel with the kernel's IPVS, for the tests that compare with it
 	@$(PYTHON) tools/fetch_uml.py

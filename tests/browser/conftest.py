@@ -40,8 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Of the package, not of the session: playwright keeps an event loop running in this thread until it is stopped.
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    # What a page waits for at most; the library's five seconds are not enough on a machine with other work.
+    expect.set_options(timeout=30_000)
     arguments = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     # Chromium refuses its sandbox to root.
     arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
